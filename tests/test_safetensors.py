@@ -49,6 +49,7 @@ def test_fastnet_and_torch_read_the_same_file(
     for n_in, n_out, name in zip(sizes, sizes[1:], [*activations, output], strict=False):
         modules += [torch.nn.Linear(n_in, n_out), *([named[name]()] if name != "identity" else [])]
     theirs = torch.nn.Sequential(*modules).to(getattr(torch, dtype))
+    assert network.to_torch().state_dict().keys() == theirs.state_dict().keys()
     theirs.load_state_dict(load_file(path))  # strict: each name and each shape must fit
     x = np.random.default_rng(0).normal(size=(7, sizes[0])).astype(dtype)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""ONNX Runtime: inference only, with a graph of Gemm nodes made with the package onnx."""
+"""ONNX Runtime: inference only, with the graph that fastnet exports."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
 from fastnet.bench.workloads import Array, Workload
-
-OPSET = 17
-NODES = {"sigmoid": "Sigmoid", "relu": "Relu", "softmax": "Softmax", "identity": "Identity"}
+from fastnet.export import onnx_graph
+from fastnet.network import Network
 
 
 class Model:
     def __init__(self, workload: Workload, dtype: str, x: Array, y: Array, threads: int = 1) -> None:
         network = workload.network(dtype)
         self._layers = [(w.copy(), b.copy()) for w, b in zip(network.weights, network.biases, strict=True)]
-        self._outputs, self._labels = (
-            _session(workload, dtype, self._layers, labels, threads) for labels in (False, True)
-        )
+        self._outputs, self._labels = (_session(network, labels, threads) for labels in (False, True))
 
     def epoch(self, order: Array) -> None:
         raise NotImplementedError("ONNX Runtime does not train")
@@ -38,26 +34,16 @@ class Model:
         return np.asarray(self._labels.run(None, prepared)[0])
 
 
-def _session(workload: Workload, dtype: str, layers: list[tuple[Array, Array]], labels: bool, threads: int) -> Any:
+def _session(network: Network, labels: bool, threads: int) -> Any:
     """A session whose result is the outputs, or the labels from the weighted sums of the last layer."""
-    kind = TensorProto.DOUBLE if dtype == "float64" else TensorProto.FLOAT
-    nodes, constants, name = [], [], "x"
-    for level, (w, b) in enumerate(layers):
-        constants += [numpy_helper.from_array(array, f"{letter}{level}") for letter, array in (("w", w), ("b", b))]
-        nodes.append(helper.make_node("Gemm", [name, f"w{level}", f"b{level}"], [f"z{level}"], transB=1))
-        last = level == len(layers) - 1
-        name = "result" if last else f"a{level}"
-        if last and labels:
-            nodes.append(helper.make_node("ArgMax", [f"z{level}"], [name], axis=1, keepdims=0))
-        else:
-            nodes.append(
-                helper.make_node(NODES[workload.output if last else workload.activation], [f"z{level}"], [name])
-            )
-    x = helper.make_tensor_value_info("x", kind, [None, workload.sizes[0]])
-    shape = [None] if labels else [None, workload.sizes[-1]]
-    result = helper.make_tensor_value_info("result", TensorProto.INT64 if labels else kind, shape)
-    graph = helper.make_graph(nodes, "mlp", [x], [result], constants)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    graph = onnx_graph.Graph(network.sizes[0], network.dtype)
+    sums = onnx_graph.weighted_sums(graph, network, network.parameters, graph.x)
+    if labels:
+        graph.add_output(onnx_graph.largest(graph, sums, "labels"))
+    else:
+        outputs = onnx_graph.activated(graph, network.activations_by_layer[-1], sums, "outputs")
+        graph.add_output(outputs, network.sizes[-1])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    content = graph.model(network.description(), {}).SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -87,12 +87,12 @@ class ReadAhead(Generic[T]):
         return None, StopIteration()
 
     def _run(self) -> None:
-        error = None
-        while error is None:
+        made: tuple[T | None, BaseException | None] = None, None
+        while made[1] is None:
             self._may_make.acquire()
             if self._closed:
                 return
-            self._made = _, error = self._make()
+            self._made = made = self._make()
             self._is_made.release()
 
     def _make(self) -> tuple[T | None, BaseException | None]:

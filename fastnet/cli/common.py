@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,24 +14,14 @@ from fastnet.cli import progress
 from fastnet.cli.answers import output_names
 from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
+from fastnet.cli.streams import standard_output
 from fastnet.data import Dataset, Schema
 from fastnet.data.large_datasets import large_dataset
 from fastnet.data.loading import checked_reading, share_of_test
-from fastnet.errors import DataError, FastnetError
+from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores, wrapped
 from fastnet.training.runs import check_data, class_names
-
-
-@contextlib.contextmanager
-def standard_output() -> Iterator[None]:
-    """Raise FastnetError where standard output cannot be written. A closed pipe still raises BrokenPipeError."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise FastnetError(f"cannot write to standard output ({error.strerror})") from error
 
 
 def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:

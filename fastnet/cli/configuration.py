@@ -8,48 +8,74 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from fastnet import backends
 from fastnet.checks import given
 from fastnet.cli import results
-from fastnet.cli.common import held_out_share
 from fastnet.cli.options import DATA_OPTIONS, Parser
 from fastnet.cli.progress import say
 from fastnet.data import Dataset
-from fastnet.errors import warn
+from fastnet.errors import DataError, warn
 from fastnet.text import shown
 from fastnet.training import provenance
-from fastnet.training.configuration import RUN, Configuration, Value, place, read_configuration, without
+from fastnet.training.configuration import FILE, RUN, Configuration, Value, place, read_configuration, without
 from fastnet.training.trainer import Trainer
 
 PREFIX = "FASTNET_TRAIN_"  # of the environment variables; FASTNET_DATA and FASTNET_BACKEND mean something else
-RESULTS = ("save", "history", "out", "report")  # a repeated run must not replace the files of the first
-_NEVER = ("help", "quiet", "json", "config", "left_out", "show_config", "command")
+RESULTS = ("save", "history", "out", "report", "checkpoint_every")  # a repeated run must not replace the first one's
+_NEVER = ("help", "quiet", "json", "config", "left_out", "show_config", "resume", "command")
 _PATHS = ("data", "data_dir", "labels")  # these may lie elsewhere today
+_WITH_RESUME = (*_PATHS, "save", "history", "report", "checkpoint_every", "quiet", "json", "show_config")
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 # -- from files, the environment and --set to options ------------------------------------------------------------------
 
 
-def configure(parser: Parser, args: argparse.Namespace) -> None:
+def configure(parser: Parser, arguments: Sequence[str]) -> None:
     """Give the options the defaults that the file of --config and the environment name. The environment counts more.
+
+    --resume takes the options of its own file only.
 
     Raises
     ------
     ValueError, DataError
         A name is no option, or a value is not what the option takes.
     """
-    values: dict[str, Any] = {}
-    if args.config is not None:
-        values |= _of_file(parser, args.config)
-    values |= _of_environment(parser)
-    parser.set_defaults(**without(values, *args.left_out))
+    flags = parser.given(arguments)
+    if "resume" in flags:
+        values = _of_run(parser, without(flags, "resume"), flags["resume"])
+    else:
+        values = _of_file(parser, read_configuration(flags["config"]), flags["config"]) if "config" in flags else {}
+        values = without(values | _of_environment(parser), *flags.get("left_out", ()))
+    parser.set_defaults(**values)
 
 
-def _of_file(parser: Parser, path: str) -> dict[str, Any]:
-    found, values = read_configuration(path), {}
+def _of_run(parser: Parser, flags: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the options of the training that --resume continues. The flags must not change it."""
+    path = os.path.join(folder, FILE)
+    if not os.path.isfile(path):
+        raise DataError(f"{shown(folder)} holds no {FILE}: give --resume a folder that fastnet train --out wrote")
+    began = read_configuration(path)
+    values = _of_file(parser, began, path)
+    for name, value in began.results.items():
+        values[name] = _parsed(parser, name, value, shown(path), RESULTS)
+    values["out"] = folder
+    for name, value in flags.items():
+        same = os.path.realpath(value) == os.path.realpath(folder) if name == "out" else value == values.get(name)
+        if name not in _WITH_RESUME and not same:
+            flag = "--set" if name == "left_out" else f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"--resume continues the training of {shown(folder)} as it began, but {flag} would change it: leave "
+                f"out {flag}, or begin another training with --config {shown(path)}"
+            )
+    return values
+
+
+def _of_file(parser: Parser, found: Configuration, path: str) -> dict[str, Any]:
+    values = {}
     for name, value in found.options.items():
         where = place(shown(path), found.lines.get(name))
         values[name] = _parsed(parser, name, value, where)
@@ -89,23 +115,26 @@ class SetOption(argparse.Action):
             setattr(namespace, name, _parsed(parser, name, text, f"--set {values}"))
         else:
             _option(parser, name, f"--set {values}")
-            setattr(namespace, self.dest, (*getattr(namespace, self.dest), name))
+            before = getattr(namespace, self.dest)
+            setattr(namespace, self.dest, (*(before if isinstance(before, tuple) else ()), name))
 
 
-def _option(parser: Parser, name: str, where: str) -> argparse.Action:
-    """Return the option of a name. Only options that decide the training have one here."""
+def _option(parser: Parser, name: str, where: str, known: Sequence[str] = ()) -> argparse.Action:
+    """Return the option of a name: one that decides the training, or one of those `known`, if these are given."""
     options = parser.options()
-    if name in RESULTS:
-        raise ValueError(f"{where}: {name} is not part of a configuration: give --{name} on the command line")
-    if name in _NEVER or name not in options:
-        hint = parser.closest(name, without(options, *RESULTS, *_NEVER))
+    known = known or [*without(options, *RESULTS, *_NEVER)]
+    if name not in known and name in RESULTS:
+        flag = f"--{name.replace('_', '-')}"
+        raise ValueError(f"{where}: {name} is not part of a configuration: give {flag} on the command line")
+    if name not in known:
+        hint = parser.closest(name, known)
         raise ValueError(f"{where}: there is no option {given(name)}{hint}")
     return options[name]
 
 
-def _parsed(parser: Parser, name: str, value: Value, where: str) -> Any:
+def _parsed(parser: Parser, name: str, value: Value, where: str, known: Sequence[str] = ()) -> Any:
     """Return what the option of this name becomes with a value from a file, or with a text from another place."""
-    option = _option(parser, name, where)
+    option = _option(parser, name, where, known)
     if option.nargs == 0:  # a flag
         is_on = _BOOLS.get(value.lower()) if isinstance(value, str) else value
         if not isinstance(is_on, bool):
@@ -141,7 +170,7 @@ def _argument(name: str, value: Value, where: str) -> str:
 
 def describe(args: argparse.Namespace, data: Dataset, trainer: Trainer, choice: backends.Choice) -> Configuration:
     """Return the complete configuration of a training that is about to start."""
-    options = without(vars(args), *RESULTS, *_NEVER) | results.source_of(args) | _resolved(args, data, trainer)
+    options = without(vars(args), *RESULTS, *_NEVER) | results.source_of(args) | _resolved(args, trainer)
     options["backend"] = choice.name
     record = {
         RUN: {"date": provenance.now()},
@@ -150,12 +179,14 @@ def describe(args: argparse.Namespace, data: Dataset, trainer: Trainer, choice: 
         "machine": provenance.describe_machine(),
         "backend": provenance.describe_backend(choice),
     }
-    paths = {name: getattr(args, name) for name in RESULTS if name != "out"}  # the file itself lies in --out
+    paths = {name: getattr(args, name) for name in ("save", "history", "report")}
     written = {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
+    if args.checkpoint_every is not None:
+        written["checkpoint_every"] = args.checkpoint_every
     return Configuration(_known(options), written, record)
 
 
-def _resolved(args: argparse.Namespace, data: Dataset, trainer: Trainer) -> dict[str, Any]:
+def _resolved(args: argparse.Namespace, trainer: Trainer) -> dict[str, Any]:
     """Return the values of options that depend on the data, or on other options."""
     network, optimizer = trainer.network, vars(trainer.optimizer)
     found: dict[str, Any] = {
@@ -167,8 +198,6 @@ def _resolved(args: argparse.Namespace, data: Dataset, trainer: Trainer) -> dict
     }
     if isinstance(args.label_column, int):
         found["label_column"] = args.label_column + 1  # columns count from 1 on the command line
-    if data.is_held_out:
-        found["test_fraction"] = held_out_share(args, data)
     return found
 
 
@@ -182,15 +211,27 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(args: argparse.Namespace, now: Configuration) -> None:
-    """Warn if the data are not those of the file of --config. Say what else may change the last bits."""
-    then = read_configuration(args.config)
-    name, old, new = shown(args.config), then.record.get("data", {}), now.record["data"]
+    """Warn if the data are not those of the file of --config. Say what else may change the last bits.
+
+    With --resume, other data are an error.
+    """
+    path = args.config if args.resume is None else os.path.join(args.out, FILE)
+    if path is None:
+        return
+    then = read_configuration(path)
+    name, old, new = shown(path), then.record.get("data", {}), now.record["data"]
     reading = (option for option in DATA_OPTIONS if option not in _PATHS)
     reads_alike = all(then.options.get(option) == now.options.get(option) for option in reading)
     if reads_alike and "hash" in old and old["hash"] != new["hash"]:
         shapes = [
             f"{key} is {new[key]} in place of {old[key]}" for key in provenance.ARRAYS if old.get(key) != new[key]
         ]
-        warn(f"the data {shown(new['given'])} are not those of {name}: {', '.join(shapes) or 'the values differ'}")
+        message = f"the data {shown(new['given'])} are not those of {name}: {', '.join(shapes) or 'the values differ'}"
+        if args.resume is not None:
+            raise DataError(
+                f"{message}: restore the data, give their new place with --data, or begin another training with "
+                f"--config {name} and another --out"
+            )
+        warn(message)
     if (changes := then.changes(now)) and not args.quiet:
         say(f"fastnet: note: the last bits may differ from those of {name}: {', '.join(changes)}")

@@ -17,9 +17,9 @@ from typing import TextIO
 
 from fastnet import checks
 from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, train
-from fastnet.cli.common import standard_output
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
+from fastnet.cli.streams import standard_output
 from fastnet.cli.wording import in_options, options_in_errors
 from fastnet.errors import FastnetError
 from fastnet.text import shown
@@ -135,7 +135,7 @@ def _run(arguments: list[str]) -> int:
         return 2
     command = _COMMANDS[args.command]
     if command.configure is not None:
-        command.configure(top.commands[command.name], args)
+        command.configure(top.commands[command.name], arguments[first + 1 :])
         args = top.parse_all(arguments)
     with _warnings_in_lines(vars(args), args.quiet), options_in_errors(args):
         return command.run(args)

@@ -15,7 +15,7 @@ from fastnet import data as sets
 from fastnet.backends.compression import compresses
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
-from fastnet.cli import progress, results
+from fastnet.cli import progress, results, resuming
 from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
 from fastnet.data import Dataset
@@ -53,10 +53,10 @@ class Fitting:
         Whether the network is evaluated on the test rows after each epoch.
     """
 
-    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer) -> None:
+    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> None:
         self._args = args
         self.data, self.trainer = data, trainer
-        self._initial = trainer.network.copy()
+        self._initial = initial
         self.standard = _standardization(args, data, trainer.network)
         self.stopping = EarlyStopping(patience=args.patience) if args.patience else None
         self._readers = split_reader(data.train, args.validation_split) if isinstance(data, LargeDataset) else None
@@ -85,17 +85,19 @@ class Fitting:
     def _descend(self, x: Array, y: Array) -> None:
         args, data = self._args, self.data
         test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
-        validation: Any = {"validation_data": test, "validation_split": args.validation_split}
+        more: Any = {"validation_data": test, "validation_split": args.validation_split}
         rows: tuple[Any, ...] = (x, y)
         if self._readers is not None:
             train, held = (self._source(reader) for reader in self._readers)
-            rows, validation = (train,), {"validation_data": held if self.n_held_out else test}
+            rows, more = (train,), {"validation_data": held if self.n_held_out else test}
+        if not args.resume:  # a resumed fit keeps its own number of epochs
+            more["epochs"] = args.epochs
         self.trainer.fit(
             *rows,
-            epochs=args.epochs,
-            **validation,
+            **more,
             callbacks=[
                 *([self.stopping] if self.stopping else []),
+                *resuming.callbacks(args),
                 *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
             ],
         )
@@ -127,6 +129,7 @@ class Fitting:
             class_names=class_names(network, data),
             standardization=self._standardization_record(),
             source=results.source_of(args),
+            started=resuming.started(args),
             optimizer=args.optimizer,
             init=args.init,
             seed=args.seed,

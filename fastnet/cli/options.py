@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
 
 from fastnet import backends, data
 from fastnet.checks import given, suggestion
+from fastnet.cli.streams import standard_output
 from fastnet.data.split import TEST_SHARE
 from fastnet.names import Sparse, TaskName
 
@@ -46,7 +47,8 @@ _OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative 
 class Command(NamedTuple):
     """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status.
 
-    `configure` changes the defaults of the options after a first look at the arguments, which are then parsed again.
+    `configure` changes the defaults of the options after a first look at the arguments after the command's name. They
+    are then parsed again.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Command(NamedTuple):
     examples: tuple[str, ...]
     fill: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
-    configure: Callable[[Parser, argparse.Namespace], None] | None = None
+    configure: Callable[[Parser, Sequence[str]], None] | None = None
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,7 +70,8 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Print the help. argparse's own method ignores a full disk."""
-        print(self.format_help(), end="", file=file)
+        with standard_output():
+            print(self.format_help(), end="", file=file)
 
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse an option that this parser lacks, and suggest the closest option.
@@ -96,6 +99,17 @@ class Parser(argparse.ArgumentParser):
     def options(self) -> dict[str, argparse.Action]:
         """Return the options by the names of their values, such as batch_size."""
         return {action.dest: action for action in self._actions if action.option_strings}
+
+    def given(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return the values of the options that stand among the arguments."""
+        names, left_out = self.options(), object()
+        before = {name: self.get_default(name) for name in names}
+        try:
+            self.set_defaults(**dict.fromkeys(names, left_out))
+            found = vars(self.parse_known_args(arguments)[0])
+        finally:
+            self.set_defaults(**before)
+        return {name: value for name, value in found.items() if value is not left_out}
 
     def closest(self, name: str, known: Iterable[str]) -> str:
         """Return the end of an error about an unknown name of an option: a suggestion from `known`, or ""."""

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     for path in run_folders(args.folder):
         try:
             found.append(summary(path, _name(path, args.folder)))
-        except DataError as error:
+        except (DataError, OSError) as error:  # the system may refuse to open a folder
             broken[os.fspath(path)] = str(error)
     found.sort(key=lambda run: (run.date or "~", run.name))  # those without a date come last
     if found:

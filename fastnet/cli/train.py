@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
+import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 
 from fastnet import backends, checks
 from fastnet import data as sets
-from fastnet.cli import configuration, results
+from fastnet.cli import configuration, results, resuming
 from fastnet.cli.common import about_network, column_names, evaluate, held_out_share, load_data, print_result
 from fastnet.cli.fitting import Fitting
 from fastnet.cli.options import SPARSE, Command
@@ -20,10 +21,10 @@ from fastnet.data import Dataset
 from fastnet.data.large_datasets import LargeDataset
 from fastnet.errors import DataError
 from fastnet.network import Network
-from fastnet.text import clipped, duration, facts, shown
-from fastnet.training.configuration import FILE
+from fastnet.text import clipped, duration, facts, scores, shown
 from fastnet.training.optimizers import OPTIMIZERS, Optimizer
 from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe
+from fastnet.training.runs import Run
 from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
@@ -32,11 +33,15 @@ _MAX_LETTERS = 100  # of a list of names in the settings that are printed; --jso
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    if args.resume is not None and not args.show_config and (finished := resuming.finished(args.resume)) is not None:
+        print_result(args, _about_finished(args, finished), {**finished.record, **_written(args)})
+        return 0
     for name in ("epochs", "seed", "patience"):
         if getattr(args, name) is not None:
             checks.whole_number(name, getattr(args, name), 0)
     if not args.show_config:  # which makes no folder
         results.check_training(args)
+        resuming.check_place(args)
     choice = backends.resolve(args.backend)
     data = load_data(args, may_be_large=True)
     recipe = recipe_for(data)
@@ -44,19 +49,41 @@ def run(args: argparse.Namespace) -> int:
     _check_lengths(args)
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
-    trainer = _trainer(args, _network(args, data, recipe), optimizer, schedule)
-    fitting = Fitting(args, data, trainer)
-    if args.show_config or args.config is not None or args.out is not None:  # otherwise nobody reads the hash
+    network = _network(args, data, recipe)
+    trainer = _trainer(args, network, optimizer, schedule)
+    made = None
+    if args.show_config or args.config is not None or args.out is not None:  # otherwise nobody needs the hash
         made = configuration.describe(args, data, trainer, choice)
-        if args.config is not None:
-            configuration.compare(args, made)
-        if args.show_config:
-            print_result(args, made.text().rstrip(), made.to_dict())
-            return 0
-        if args.out is not None:
-            made.save(Path(args.out) / FILE)
+        configuration.compare(args, made)
+    if made is not None and args.show_config:
+        print_result(args, made.text().rstrip(), made.to_dict())
+        return 0
+    initial = network.copy()
+    if args.resume is not None:
+        trainer = resuming.resume(args)
+    fitting = Fitting(args, data, trainer, initial)
     if not args.json:
         print_result(args, facts(_settings(args, fitting, choice)), {})
+    restore = resuming.begin(args, made) if made is not None and args.out is not None else None
+    _fit(args, fitting, choice, restore)
+    done = fitting.run()
+    results.write_training(args, trainer, done)
+    text, done.record["test"] = evaluate(done.network, data, args.backend)
+    results.write_test(args, done, data)
+    resuming.end(args)
+    summary = facts(_summary(fitting, done.network, _written(args)))
+    print_result(args, f"{summary}\n{text}", {**done.record, **_written(args)})
+    return 0
+
+
+def _fit(
+    args: argparse.Namespace, fitting: Fitting, choice: backends.Choice, restore: Callable[[], None] | None
+) -> None:
+    """Train. After Ctrl-C write what is trained, and say where it is and how to go on.
+
+    If nothing is trained, `restore` restores what the start of the training has changed in the folder of --out.
+    """
+    trainer = fitting.trainer
     try:
         fitting.fit(choice.name)
     except KeyboardInterrupt:
@@ -67,15 +94,17 @@ def run(args: argparse.Namespace) -> int:
                 kept.append(f"the network trained so far is saved in {' and '.join(places)}")
             if args.history:
                 kept.append(f"the history is saved in {shown(args.history)}")
+        elif restore is not None:
+            restore()
+        if resuming.is_waiting(args):
+            kept.append(f"to continue: {resuming.command(args.out)}")
         lost = "nothing is saved" + ", since neither --save nor --out is given" * bool(trainer.steps)
         raise KeyboardInterrupt(f"after {trainer.steps:,} updates; {'; '.join(kept) or lost}") from None
-    done = fitting.run()
-    results.write_training(args, trainer, done)
-    text, done.record["test"] = evaluate(done.network, data, args.backend)
-    results.write_test(args, done, data)
-    written = {name: getattr(args, name) for name in ("save", "history", "out", "report")}
-    print_result(args, f"{facts(_summary(fitting, done.network, written))}\n{text}", {**done.record, **written})
-    return 0
+
+
+def _written(args: argparse.Namespace) -> dict[str, str | None]:
+    """Return the files and folders that the command writes, by their options."""
+    return {name: getattr(args, name) for name in ("save", "history", "out", "report")}
 
 
 def _check_lengths(args: argparse.Namespace) -> None:
@@ -174,6 +203,7 @@ def _settings(args: argparse.Namespace, fitting: Fitting, choice: backends.Choic
         f"batches of {args.batch_size}{decay}{dropout}, {'at most ' * bool(args.patience)}{args.epochs} "
         f"epoch{'s' * (args.epochs != 1)}, seed {args.seed}",
         **_about_end(args, fitting),
+        **({"resumed": f"after {trainer.steps:,} updates, in epoch {len(trainer.history) + 1}"} if args.resume else {}),
         "backend": f"{choice.name} ({choice.reason})",
     }
 
@@ -217,6 +247,18 @@ def _about_end(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     if not args.patience:
         return {"validation": f"{fitting.validation} (--validation-split {args.validation_split:g})"}
     return {"end": f"after {args.patience} epochs without a lower cost on {fitting.validation} (--patience)"}
+
+
+def _about_finished(args: argparse.Namespace, run: Run) -> str:
+    """Return what `fastnet train --resume` says about a training that is finished."""
+    record, test = run.record, run.record["test"]
+    found = scores(*(math.nan if test.get(name) is None else test[name] for name in ("cost", "accuracy", "r2")))
+    return facts(
+        {
+            "finished": f"{shown(args.resume)}, after {record.get('epochs')} epochs: there is nothing to continue",
+            "test": f"{found} ({test.get('examples'):,} examples)",
+        }
+    )
 
 
 def _summary(fitting: Fitting, network: Network, written: dict[str, str | None]) -> dict[str, str]:

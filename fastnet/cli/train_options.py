@@ -7,6 +7,7 @@ from typing import get_args
 
 import numpy as np
 
+from fastnet.cli.common import held_out_share
 from fastnet.cli.configuration import PREFIX, SetOption
 from fastnet.cli.options import (
     SEED,
@@ -18,6 +19,7 @@ from fastnet.cli.options import (
     defaults,
     real,
 )
+from fastnet.cli.resuming import interval
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 from fastnet.names import Init
@@ -55,6 +57,18 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--out",
         metavar="FOLDER",
         help="write the whole run into this folder, for fastnet report; without --validation-split, implies --validate",
+    )
+    written.add_argument(
+        "--checkpoint-every",
+        type=interval,
+        metavar="TIME",
+        help="write a checkpoint into the folder of --out every 60s, 5m, 2h or 10epochs; without this option after "
+        "Ctrl-C only",
+    )
+    written.add_argument(
+        "--resume",
+        metavar="FOLDER",
+        help="finish the training of this --out folder after Ctrl-C or a kill, with the options that it began with",
     )
     written.add_argument(
         "--report",
@@ -246,6 +260,8 @@ def use_defaults(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> Non
             setattr(args, name, _default(recipe, name))
     if args.validation_split is None:
         args.validation_split = VALIDATION_SPLIT if args.patience else 0.0
+    if data.is_held_out:
+        args.test_fraction = held_out_share(args, data)
     if args.standardize is None and not (has_pixels(data) and data.task == "regression"):
         args.standardize = not has_pixels(data)
 

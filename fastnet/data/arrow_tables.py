@@ -46,9 +46,10 @@ def read_arrow(path: PathLike) -> Table:
     FastnetError
         This machine lacks pyarrow.
     """
-    files = same_columns(arrow_files(path) if os.path.isdir(path) else [path])
-    if not files:
+    paths = arrow_files(path) if os.path.isdir(path) else [path]
+    if not paths:
         raise DataError(f"{shown(path)} is a folder without Parquet and Arrow files: give the path of a file")
+    files = same_columns(paths)
     import pyarrow
 
     whole = pyarrow.concat_tables([file.group(k) for file in files for k in range(len(file.rows))])

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from fastnet.data.arrays import Array
 from fastnet.data.files import PathLike, checked_path, reading
 from fastnet.errors import DataError, require_extra
-from fastnet.text import shown
+from fastnet.text import reason, shown
 
 SUFFIX = ".safetensors"
 _LENGTH = 8  # bytes at the start of a file that hold the length of its header, little-endian
@@ -63,10 +63,10 @@ def read_safetensors(path: PathLike) -> tuple[dict[str, str], dict[str, Array]]:
         try:
             tensors = load(content)  # checks the header first: its length, the shapes, and that no two tensors overlap
         except KeyError as error:
-            raise DataError(f"{shown(path)} has a tensor of type {error.args[0]!r:.20}: save it as float32") from error
+            raise DataError(f"{shown(path)} has a tensor of type {error.args[0]!a:.20}: save it as float32") from error
         except SafetensorError as error:
             raise DataError(
-                f"{shown(path)} is not a valid safetensors file ({error!s:.80}): get a fresh copy"
+                f"{shown(path)} is not a valid safetensors file ({reason(error)}): get a fresh copy"
             ) from error
         header = json.loads(content[_LENGTH : _LENGTH + int.from_bytes(content[:_LENGTH], "little")])
     return header.get("__metadata__") or {}, tensors

@@ -26,6 +26,7 @@ OPERATORS = {  # of all activations except leaky_relu
     "softmax": "Softmax",
     "exponential": "Exp",
 }
+OUTPUTS = {"classification": "probabilities", "multilabel": "probabilities", "regression": "values"}
 
 
 class Value(NamedTuple):
@@ -149,13 +150,8 @@ def _described(value: Value, width: int | None) -> Any:
 # -- a network ---------------------------------------------------------------------------------------------------------
 
 
-def outputs_name(network: Architecture) -> str:
-    """Return the name of the outputs of a network in its graph. The outputs of a classifier are probabilities."""
-    return "values" if network.task == "regression" else "probabilities"
-
-
-def add_layers(graph: Graph, network: Architecture, parameters: Floats, x: Value, name: str) -> tuple[Value, Value]:
-    """Add the layers of a network to the graph.
+def weighted_sums(graph: Graph, network: Architecture, parameters: Floats, x: Value) -> Value:
+    """Add all layers of a network to the graph, without the activation of the last layer.
 
     Parameters
     ----------
@@ -167,13 +163,16 @@ def add_layers(graph: Graph, network: Architecture, parameters: Floats, x: Value
         The weights and biases. Their dtype is the dtype of the arithmetic.
     x : Value
         The inputs (n, n_in). Bytes are multiplied by the network's byte_scale.
-    name : str
-        The name of the outputs.
 
     Returns
     -------
-    tuple of Value
-        The weighted sums and the activations (n, n_out) of the last layer.
+    Value
+        The weighted sums (n, n_out) of the last layer. `activated` makes the outputs of them.
+
+    Raises
+    ------
+    ValueError
+        The parameters take 2 GiB or more.
     """
     if parameters.nbytes > MAX_BYTES:
         raise ValueError(
@@ -181,20 +180,21 @@ def add_layers(graph: Graph, network: Architecture, parameters: Floats, x: Value
             "smaller network, or float32"
         )
     dtype = parameters.dtype
-    outputs = graph.cast(x, dtype)
+    value = graph.cast(x, dtype)
     if x.dtype == np.uint8:
-        outputs = graph.node("Mul", outputs, graph.constant("byte_scale", network.byte_scale, dtype), name="scaled")
-    sums, last = outputs, len(network.activations_by_layer)
-    weights, biases = network.views(parameters)
-    for k, activation in enumerate(network.activations_by_layer, start=1):
-        w = graph.constant(f"layer_{k}.weights", weights[k - 1], dtype)
-        b = graph.constant(f"layer_{k}.biases", biases[k - 1], dtype)
-        sums = graph.node("Gemm", outputs, w, b, name=f"layer_{k}.sums", transB=1)
-        outputs = _activated(graph, activation, sums, name if k == last else f"layer_{k}.{activation}")
-    return sums, outputs
+        value = graph.node("Mul", value, graph.constant("byte_scale", network.byte_scale, dtype), name="scaled")
+    layers = zip(*network.views(parameters), network.activations_by_layer, strict=True)
+    for k, (weights, biases, activation) in enumerate(layers, start=1):
+        w = graph.constant(f"layer_{k}.weights", weights, dtype)
+        b = graph.constant(f"layer_{k}.biases", biases, dtype)
+        sums = graph.node("Gemm", value, w, b, name=f"layer_{k}.sums", transB=1)
+        if k < len(network.activations_by_layer):
+            value = activated(graph, activation, sums, f"layer_{k}.{activation}")
+    return sums
 
 
-def _activated(graph: Graph, activation: str, sums: Value, name: str) -> Value:
+def activated(graph: Graph, activation: str, sums: Value, name: str) -> Value:
+    """Return the activations of weighted sums."""
     if activation == "leaky_relu":  # the slope of ONNX's LeakyRelu is a float32, also for float64 inputs
         slope = graph.constant(f"{name}.slope", c.LEAKY_SLOPE, sums.dtype)
         return graph.node("Max", sums, graph.node("Mul", sums, slope, name=f"{name}.below_zero"), name=name)
@@ -218,8 +218,8 @@ def write_network(
 ) -> None:
     """Write a network as an ONNX file. `Network.to_onnx` documents the arguments, the outputs and the errors."""
     graph, n_out = Graph(network.sizes[0], parameters.dtype if x_dtype is None else x_dtype), network.sizes[-1]
-    sums, outputs = add_layers(graph, network, parameters, graph.x, outputs_name(network))
-    graph.add_output(outputs, n_out)
+    sums, name = weighted_sums(graph, network, parameters, graph.x), OUTPUTS[network.task]
+    graph.add_output(activated(graph, network.activations_by_layer[-1], sums, name), n_out)
     if network.is_classifier and n_out > 1:
         graph.add_output(largest(graph, sums, "labels"))
     elif network.is_classifier:

@@ -123,7 +123,7 @@ def to_sklearn(network: Architecture, parameters: Floats, classes: Any) -> Any:
     if network.task == "regression":
         if classes is not None:
             raise ValueError("a regression has no classes: leave classes out")
-        model = MLPRegressor(LOSSES[output], **arguments)
+        model = MLPRegressor(loss=LOSSES[output], **arguments)
     else:
         model = MLPClassifier(**arguments)
         labels = _labels(network, classes)

@@ -13,7 +13,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from fastnet import checks
-from fastnet.export.onnx_graph import Graph, Value, add_layers, compared, largest
+from fastnet.export.onnx_graph import Graph, Value, activated, compared, largest, weighted_sums
 from fastnet.network import Network
 from fastnet.sklearn.fitted import Fitted, current_network
 
@@ -126,24 +126,28 @@ ADD: dict[type, Any] = {StandardScaler: _add_standard, MinMaxScaler: _add_min_ma
 # -- the estimators: `predict` compares the outputs, where Network.predict compares the weighted sums ----------------
 
 
+def _outputs(graph: Graph, network: Network, x: Value, name: str) -> Value:
+    sums = weighted_sums(graph, network, network.kernel_parameters(), x)
+    return activated(graph, network.activations_by_layer[-1], sums, name)
+
+
 def _add_values(graph: Graph, network: Network, x: Value) -> None:
     n_out = network.sizes[-1]
-    _, values = add_layers(graph, network, network.kernel_parameters(), x, "value" if n_out == 1 else "values")
     if n_out == 1:
-        graph.add_output(graph.column(values, "values"))
+        graph.add_output(graph.column(_outputs(graph, network, x, "value"), "values"))
     else:
-        graph.add_output(values, n_out)
+        graph.add_output(_outputs(graph, network, x, "values"), n_out)
 
 
 def _add_several_labels(graph: Graph, network: Network, x: Value) -> None:
-    _, outputs = add_layers(graph, network, network.kernel_parameters(), x, "probabilities")
+    outputs = _outputs(graph, network, x, "probabilities")
     graph.add_output(outputs, network.sizes[-1])
     graph.add_output(compared(graph, "Greater", outputs, 0.5, "labels"), network.sizes[-1])
 
 
 def _add_classes(graph: Graph, network: Network, x: Value, classes: NDArray[Any]) -> None:
-    n_out, parameters = network.sizes[-1], network.kernel_parameters()
-    _, outputs = add_layers(graph, network, parameters, x, "second_class" if n_out == 1 else "probabilities")
+    n_out = network.sizes[-1]
+    outputs = _outputs(graph, network, x, "second_class" if n_out == 1 else "probabilities")
     if n_out == 1:
         number = graph.column(compared(graph, "Greater", outputs, 0.5, "is_second_class"), "class_number")
         first = graph.node("Sub", graph.constant("one", 1, outputs.dtype), outputs, name="first_class")

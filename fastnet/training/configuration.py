@@ -5,7 +5,6 @@ The table [options] repeats the run. The other tables are a record of the run, t
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -86,9 +85,16 @@ class Configuration:
             file.write(text.encode())
 
     @property
-    def digest(self) -> str:
-        """A hash of the text, which says whether two files are the same."""
-        return hashlib.blake2b(self.text().encode(), digest_size=16).hexdigest()
+    def started(self) -> str:
+        """The date at which the training began, or "" if the file does not say so."""
+        return str(self.record.get(RUN, {}).get("date", ""))
+
+    def describes(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record of a finished run is that of this training, not of an earlier one in the same folder.
+
+        Records of programs and of earlier versions have no date to compare.
+        """
+        return bool(record.get("test")) and record.get("started") in (None, self.started)
 
     def changes(self, now: Configuration) -> list[str]:
         """Return what differs between the software and the machine of this record and of a record of today."""

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.read_ahead import ReadAhead
+from fastnet.kernels.contract import Ints
+from fastnet.source import Array
 from fastnet.source_rows import ALL_ONE, EXACT_BYTES, Rows, SourceRows, StreamRows
+from fastnet.source_rows import sampled as sampled_of
 from fastnet.training.inputs import Examples
 from fastnet.training.order import draw_order
-from fastnet.training.pieces import with_sample
 from fastnet.training.selection import true_classes
 from fastnet.training.window_plan import plan, sizes, window_rows
 from fastnet.training.windows import Window
@@ -69,10 +71,10 @@ class Feed(ABC):
                 yield window._replace(order=window.order[skipped:], waited=windows.waited - waited)
                 waited, skipped = windows.waited, 0
 
-    def _buffer(self, number: int, n_rows: int) -> Rows:
-        """Return the memory for a window. Windows take turns with two buffers, which the largest window fills."""
+    def _buffer(self, number: int, n_rows: int, most: int) -> Rows:
+        """Return the memory for a window of at most `most` rows. Windows take turns with two buffers."""
         while len(self._buffers) < 2:
-            self._buffers.append(self._sample.empty(n_rows))
+            self._buffers.append(self._sample.empty(most))
         return Rows(*(values[:n_rows] for values in self._buffers[number % 2]))
 
     def _weights(self, y: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -95,24 +97,38 @@ class SourceFeed(Feed):
 
     def _epoch(self, shuffle: bool, rng: np.random.Generator, first_row: int) -> tuple[Fill, int]:
         epoch, sampled = plan(self._sizes, shuffle, self._rows.shuffle_buffer is None, rng), self._rows.sampled
-        first, skipped = divmod(first_row, self._sizes.window)
+        first = self._sizes.window_of(first_row)
 
         def fill(is_wanted: Callable[[], bool]) -> Iterator[Window]:
             for number in range(first, self._sizes.n_windows):
-                # The kernels look for zeros in a sample of a window's rows. It is the sample of the whole source.
-                numbers, order = with_sample(np.zeros(len(self._sizes.rows_of(number)), np.int64), sampled)
-                x, y = self._buffer(number, len(numbers))
+                n_rows, at = len(self._sizes.rows_of(number)), 0
+                x, y = self._buffer(number, n_rows + len(sampled), self._sizes.window + len(sampled))
+                numbers, order = np.empty(len(x), np.int64), np.empty(n_rows, np.int64)
                 for rows, places in epoch.parts(number):
                     if not is_wanted():
                         return
-                    here = order[places]
+                    here = slice(at, at + len(places))
                     x[here], y[here] = self._rows[rows]
                     numbers[here] = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-                others = np.delete(np.arange(len(numbers)), order)
-                x[others], y[others], numbers[others] = *self._sample, sampled
+                    order[places], at = np.arange(here.start, here.stop), here.stop
+                self._put_sample(x, y, numbers, order)
                 yield Window(x, y, self._weights(y), order, numbers)
 
-        return fill, skipped
+        return fill, first_row - self._sizes.rows_of(first).start
+
+    def _put_sample(self, x: Array, y: Array, numbers: Ints, order: Ints) -> None:
+        """Put the sample of the whole source where the kernels look for zeros: they sample the rows of a window.
+
+        The rows that are there move to the end of the window.
+        """
+        sampled = self._rows.sampled
+        places, n_rows = sampled_of(len(x)), len(order)
+        moved, free = places[places < n_rows], np.setdiff1d(np.arange(n_rows, len(x)), places)
+        for values, sample in ((x, self._sample.x), (y, self._sample.y), (numbers, sampled)):
+            values[free], values[places] = values[moved], sample
+        now = np.arange(len(x))
+        now[moved] = free
+        order[...] = now[order]
 
 
 class StreamFeed(Feed):
@@ -137,7 +153,7 @@ class StreamFeed(Feed):
             for chunk in self._rows.chunks():
                 done = 0
                 while done < len(chunk.x):
-                    x, y = self._buffer(number, self._window)
+                    x, y = self._buffer(number, self._window, self._window)
                     count = min(self._window - filled, len(chunk.x) - done)
                     x[filled : filled + count] = chunk.x[done : done + count]
                     y[filled : filled + count] = chunk.y[done : done + count]
@@ -155,7 +171,7 @@ class StreamFeed(Feed):
 
     def _made(self, number: int, n_rows: int, shuffle: bool, seed: int) -> Window:
         """Return the window with the first rows of its buffer, in random order."""
-        x, y = self._buffer(number, n_rows)
+        x, y = self._buffer(number, n_rows, self._window)
         order = draw_order(np.arange(n_rows), shuffle, np.random.default_rng((seed, number)))
         return Window(x, y, self._weights(y), order, np.arange(n_rows) + number * self._window)
 

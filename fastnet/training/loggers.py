@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
 import json
@@ -56,7 +55,7 @@ class Logger(Callback):
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
-        self._epoch = state["epoch"]
+        self._epoch = int(state["epoch"])
         if self._is_open:
             self._end()
             self._begin()
@@ -140,7 +139,7 @@ class FileLogger(Logger):
             for line in lines if after else ():
                 try:
                     is_kept = line.endswith(b"\n") and epoch_of(line) <= after
-                except (ValueError, TypeError, KeyError, RecursionError):
+                except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
                     is_kept = False
                 if not is_kept:
                     break
@@ -193,7 +192,9 @@ class CSVLogger(FileLogger):
             return 0 if first == b"epoch" else int(first)
 
         self.start_file(self._path)
-        header = self.keep_lines(epoch_of, after).decode()
+        header = self.keep_lines(epoch_of, after).decode("utf-8", "replace")
+        if not header.startswith("epoch,"):
+            header = self.keep_lines(epoch_of, 0).decode()  # the file is no log
         # A file that an earlier version of fastnet began keeps its columns.
         self._columns = header.strip().split(",") if header else list(FIELDS)
         if not header:
@@ -205,6 +206,8 @@ class CSVLogger(FileLogger):
 
 
 def _csv_line(cells: list[Any]) -> bytes:
+    import csv  # imported here, so that `import fastnet` loads fewer modules
+
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()

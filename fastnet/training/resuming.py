@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -92,7 +93,7 @@ class ResumableTrainer(TrainerSettings):
             moments=self._state.moments.copy(),
             steps=self._state.step,
             n_epochs=n_epochs,
-            settings=self._settings(),
+            settings=self._settings,
             learning_rate=self.learning_rate,
             generator=generator,
             split_seed=self._split_seed,
@@ -114,6 +115,7 @@ class ResumableTrainer(TrainerSettings):
             callbacks=states_of(fit.callbacks),
         )
 
+    @cached_property  # computed once, since it takes longer than copying a small network
     def _settings(self) -> dict[str, Any]:
         """Return the settings as values that JSON can hold. A schedule of the user's own is null."""
         optimizer, schedule, seed = self._optimizer, self._schedule, self._seed

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from fastnet.data.files import PathLike, checked_path
 from fastnet.errors import DataError
 from fastnet.text import layers, shown
+from fastnet.training.checkpoint_file import numbered
 from fastnet.training.configuration import FILE as CONFIGURATION
 from fastnet.training.configuration import RUN, Configuration, read_configuration, without
 from fastnet.training.history import MEASURES
@@ -103,7 +104,7 @@ def summary(folder: PathLike, name: str | None = None) -> RunSummary:
     name = os.fspath(path) if name is None else name
     written = path / CONFIGURATION
     configuration = read_configuration(written) if written.is_file() else None  # runs of earlier versions have none
-    can_resume = any((path / CHECKPOINTS).glob("checkpoint-*.npz"))
+    can_resume = (path / CHECKPOINTS).is_dir() and bool(numbered(path / CHECKPOINTS))
     if (path / RECORD).is_file() or not (configuration or can_resume):
         return summary_of(Run.load(path), name, os.fspath(path), configuration=configuration, can_resume=can_resume)
     return _unfinished(name, os.fspath(path), configuration or Configuration({}), can_resume)
@@ -117,11 +118,12 @@ def summary_of(
     `configuration` is that of its run.toml. `can_resume` says whether its folder has a checkpoint.
     """
     record = run.record
+    is_finished = configuration.describes(record) if configuration else bool(record.get("test"))
     by_command = isinstance(record.get("source"), dict)  # a program that calls `Run.save` records no source
     return RunSummary(
         name,
         folder,
-        "finished" if record.get("test") else _stopped(can_resume) if by_command else "saved",
+        "finished" if is_finished else _stopped(can_resume) if by_command else "saved",
         _text(record.get("date")),
         run.network.task,
         _filled(settings(run), configuration.options if configuration else {}),

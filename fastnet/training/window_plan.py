@@ -17,7 +17,7 @@ from fastnet.kernels.contract import Ints
 from fastnet.training.order import draw_order
 
 MIN_BLOCKS = 64  # of a window, if it has as many rows
-BLOCK_BYTES = 1 << 18  # of a block at most: docs/how-to/large-data.md has measurements
+BLOCK_BYTES = 1 << 19  # of a block at most: docs/how-to/large-data.md has measurements
 
 
 class Part(NamedTuple):
@@ -32,17 +32,28 @@ class Sizes:
     """Numbers of rows."""
 
     rows: int  # of the source
-    window: int  # a multiple of the batch size
+    batch: int
+    n_windows: int
     block: int
 
     @property
-    def n_windows(self) -> int:
-        """The number of windows."""
-        return -(-self.rows // self.window)
+    def n_batches(self) -> int:
+        """The number of batches. The last may be smaller."""
+        return -(-self.rows // self.batch)
+
+    @property
+    def window(self) -> int:
+        """The rows of the largest window. Another window is smaller by one batch, or by the rest of the last batch."""
+        return -(-self.n_batches // self.n_windows) * self.batch
 
     def rows_of(self, window: int) -> range:
         """Return the places of a window's rows in the epoch."""
-        return range(window * self.window, min((window + 1) * self.window, self.rows))
+        start, stop = (k * self.n_batches // self.n_windows * self.batch for k in (window, window + 1))
+        return range(start, min(stop, self.rows))
+
+    def window_of(self, row: int) -> int:
+        """Return the window that has the row at this place of the epoch, which is the first of a batch."""
+        return ((row // self.batch + 1) * self.n_windows - 1) // self.n_batches
 
 
 def window_rows(row_bytes: int, window_bytes: int, batch_size: int) -> int:
@@ -66,8 +77,8 @@ def window_rows(row_bytes: int, window_bytes: int, batch_size: int) -> int:
 def sizes(n_rows: int, row_bytes: int, window_bytes: int, batch_size: int, preferred_rows: int) -> Sizes:
     """Return the sizes for windows of at most this many bytes.
 
-    The windows have about the same size, since a small window would have few different blocks. `preferred_rows` is the
-    number of rows that the reader reads together anyway.
+    The windows have the same number of batches, or one less, since a small window would have few different blocks.
+    `preferred_rows` is the number of rows that the reader reads together anyway.
 
     Raises
     ------
@@ -75,11 +86,10 @@ def sizes(n_rows: int, row_bytes: int, window_bytes: int, batch_size: int, prefe
         A window does not hold a batch.
     """
     n_windows = -(-n_rows // window_rows(row_bytes, window_bytes, batch_size))
-    batches = -(-n_rows // batch_size)
-    window = -(-batches // n_windows) * batch_size
+    window = -(-n_rows // n_windows)
     block = max(1, min(window // MIN_BLOCKS, BLOCK_BYTES // row_bytes))
     block = min(window, -(-block // preferred_rows) * preferred_rows)
-    return Sizes(n_rows, window, block)
+    return Sizes(n_rows, batch_size, n_windows, block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,10 @@ def plan(found: Sizes, shuffle: bool, is_exact: bool, rng: np.random.Generator) 
 
 
 def _spread(n_blocks: int, n_windows: int, rng: np.random.Generator) -> Ints:
-    """Return the blocks in random order. Each window in turn gets one block of each group of `n_windows` neighbours."""
+    """Return the blocks in random order. Each window in turn gets one block of each group of `n_windows` neighbours.
+
+    The blocks of a window are in random order too, since its last blocks may go to the next window.
+    """
     groups = rng.permuted(np.arange(-(-n_blocks // n_windows) * n_windows).reshape(-1, n_windows), axis=1)
-    order = groups.T.ravel()
+    order = rng.permuted(groups.T, axis=1).ravel()
     return order[order < n_blocks]

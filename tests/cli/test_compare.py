@@ -9,8 +9,9 @@ import pytest
 from cli_cases import FIT, error, prices, record
 
 from fastnet import cli
-from fastnet.cli.runs import _LEFT_OUT
-from fastnet.report import Run
+from fastnet.cli.runs import _LEFT_OUT, _text
+from fastnet.report import Run, RunSummary
+from fastnet.training import run_summary
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def test_runs_lists_each_run_in_a_line(runs: Path, capsys: pytest.CaptureFixture
     slow = by_name["slow"]
     assert (slow["date"], slow["state"], slow["folder"]) == (kept["date"], "finished", str(runs / "slow"))
     assert slow["settings"]["learning_rate"] == 0.01
+    assert "history" not in slow
     assert slow["figures"]["test_accuracy"] == kept["test"]["accuracy"]
 
     assert cli.main(["runs", str(runs)]) == 0
@@ -65,6 +67,19 @@ def test_damaged_runs_are_named_and_others_listed(runs: Path, capsys: pytest.Cap
     assert "there is no file" in lines
 
 
+def test_a_folder_that_cannot_be_opened_is_named(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (runs / "slow" / "checkpoints").mkdir()
+    monkeypatch.setattr(run_summary, "numbered", refuse)
+    found = record(capsys, "runs", runs)
+    assert [run["name"] for run in found["runs"]] == ["adam/fast", "prices"]
+    assert "Permission denied" in found["broken"][str(runs / "slow")]
+
+
 def test_a_folder_without_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "empty").mkdir()
     assert record(capsys, "runs", folder / "empty") == {"runs": [], "broken": {}}
@@ -87,6 +102,14 @@ def test_a_narrow_terminal_gets_fewer_columns(
     assert lines[0].split()[-1] == "state"
     assert max(map(len, lines)) <= columns
     assert (columns == 200) == any("of which only a part is shown" in line for line in lines)
+
+
+def test_cells_are_shortened_no_more_than_necessary() -> None:
+    found = [RunSummary("a", "a", "saved", settings={"data": "d" * 30})]
+    whole = _text(found, 200)
+    assert "d" * 30 in whole
+    for columns in range(len(whole.split("\n")[1]) - 10, 200):
+        assert max(map(len, _text(found, columns).split("\n"))) == min(columns, max(map(len, whole.split("\n"))))
 
 
 def test_compare_shows_what_differs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_cases import FIT, flowers
 
 from fastnet import cli
 from fastnet.cli import entry
-from fastnet.text import wrapped
+from fastnet.text import folded_table, wrapped
 
 TRAIN = ("train", "--data", "bands.npz", *FIT, "--backend", "numpy")
 CALLS = {  # a small run of each command
@@ -28,6 +31,7 @@ CALLS = {  # a small run of each command
     "explore": ("explore",),
     "backends": ("backends",),
     "data": ("data", "flowers.csv"),
+    "convert": ("convert", "flowers.csv", "shards"),
 }
 COMMANDS = list(entry.parser().commands)
 COMMAND_LINE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
@@ -46,6 +50,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def called(command: str) -> list[str]:
+    """Return the call of a command, which can be made again."""
+    shutil.rmtree("shards", ignore_errors=True)  # `convert` writes into a new folder only
     if command == "report":
         for package in ("matplotlib", "jinja2", "scipy"):
             pytest.importorskip(package, reason="reports need the extras plot and insight")
@@ -94,6 +100,21 @@ def test_a_long_line_goes_on_where_its_text_starts() -> None:
     assert wrapped("judged      40 rows, held out of all", 30) == "judged      40 rows, held out\n            of all"
     assert wrapped("left out    a/path/that-is-too-long", 25) == "left out    a/path/that-is-too-long"
     assert wrapped("one two three\n\n  four", 8) == "one two\nthree\n\n  four"
+
+
+def test_a_wide_table_is_split_between_its_columns() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        n, columns = int(rng.integers(1, 9)), int(rng.integers(22, 50))
+        rows = [["x" * rng.integers(1, 9) + f"{i}{k}" for k in range(n)] for i in range(3)]
+        parts = folded_table(rows, columns).split("\n\n")
+        assert max(len(line) for part in parts for line in part.splitlines()) <= columns
+        split = [[line.split() for line in part.splitlines()] for part in parts]
+        assert [rows[0][0], *(cell for part in split for cell in part[0][1:])] == rows[0]
+        assert {part[2][0] for part in split} == {rows[2][0]}
+        for one, other in itertools.pairwise(parts):  # the next column has no room
+            column = [line.split()[1] for line in other.splitlines()]
+            assert max(map(len, one.splitlines())) + 2 + max(map(len, column)) > columns
 
 
 # -- exit codes ------------------------------------------------------------------------------------------------------

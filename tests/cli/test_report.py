@@ -37,7 +37,13 @@ def test_train_writes_a_run_and_its_report(folder: Path, data: str, capsys: pyte
     assert f"out         {run}" in out
     assert f"report      {html}" in out
     assert err.count("epoch ") == 15
-    assert sorted(path.name for path in run.iterdir()) == ["history.json", "initial.npz", "network.npz", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "history.json",
+        "initial.npz",
+        "network.npz",
+        "run.json",
+        "run.toml",
+    ]
 
     found = Run.load(run)
     (x, y), test = pictures(120, 0), pictures(30, 1)
@@ -225,7 +231,7 @@ def test_ctrl_c_before_training_leaves_an_older_run(folder: Path, data: str, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fastnet.Trainer, "fit", interrupt)
-    assert train("--data", data, "--out", run, "--quiet") == 130
+    assert train("--data", data, "--out", run, "--quiet", "--seed", 1) == 130
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 

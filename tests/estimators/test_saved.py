@@ -65,6 +65,16 @@ def test_skops_asks_for_trust_in_the_estimator_alone(model: str, settings: str, 
     np.testing.assert_array_equal(network.parameters, ours.network_.parameters)
 
 
+@pytest.mark.parametrize("model", ["binary", "texts", "several labels", "values"])
+def test_skops_needs_no_trust_in_scikit_learns_estimator_of_the_network(model: str) -> None:
+    pipeline = fitted(model, "lbfgs")
+    names = pipeline.classes_ if model in ("binary", "texts") else None
+    theirs = pipeline[-1].network_.to_sklearn(classes=names)
+    twin = skops_io.loads(skops_io.dumps(make_pipeline(pipeline[0], theirs)), trusted=[])
+    method = "predict" if model == "values" else "predict_proba"
+    np.testing.assert_allclose(getattr(twin, method)(X), getattr(pipeline, method)(X), rtol=1e-12)
+
+
 def test_a_pickle_predicts_the_same_bits_in_another_process(tmp_path: Path) -> None:
     pipeline, path = fitted("binary", "adam"), tmp_path / "model.pickle"
     path.write_bytes(pickle.dumps(pipeline))

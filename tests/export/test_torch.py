@@ -37,6 +37,16 @@ def test_the_keys_are_those_of_a_sequential_without_modules_for_identity() -> No
     assert list(net.to_torch().state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias", "3.weight", "3.bias"]
 
 
+@pytest.mark.parametrize("hidden", [["tanh", "identity", "relu"], ["identity", "leaky_relu", "identity"]], ids=str)
+def test_a_saved_safetensors_file_fits_the_module(hidden: list[Any], tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs safetensors (extra: safetensors)")
+    net, other = (Network([4, 5, 6, 3, 2], activation=hidden, seed=seed) for seed in (0, 1))
+    net.save(tmp_path / "a.safetensors")
+    module = other.to_torch()
+    module.load_state_dict(safetensors.load_file(tmp_path / "a.safetensors"))
+    assert export_cases.has_the_same_bits(Network.from_torch(module), net)
+
+
 def test_no_memory_is_shared_and_no_random_number_is_drawn() -> None:
     net = Network([4, 3], seed=0)
     before, state = net.copy(), torch.random.get_rng_state()

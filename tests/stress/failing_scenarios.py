@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import gzip
 import struct
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,9 +16,11 @@ from unittest.mock import patch
 import comparisons as cmp
 import numpy as np
 
-from fastnet import Callback, EpochSoFar, Network, Trainer
+from fastnet import Callback, Checkpoint, Epoch, EpochSoFar, Network, Trainer
 from fastnet.data.arrays import read_idx
 from fastnet.data.csv_tables import read_csv
+from fastnet.training.callbacks import OnEpochEnd
+from fastnet.training.checkpoint_file import numbered, read
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import Run
 
@@ -48,6 +51,7 @@ class Scenario(abc.ABC):
     """An action of a user, during which calls fail."""
 
     kinds: Sequence[str]  # the kinds of failures that can occur
+    may_warn = False  # whether a failure may become a warning
 
     def place(self, folder: Path) -> None:  # noqa: B027 - some scenarios have no files
         """Put the files that `run` needs into the folder. No call fails."""
@@ -170,6 +174,39 @@ class Training(Scenario):
             assert bits(trainer) == self._end_alone, "the result is not that of one thread"
 
 
+class Checkpointing(Training):
+    """A fit with checkpoints, of which some cannot be written. The fit is right, and every checkpoint is whole."""
+
+    kinds = ("open", "write", "short write", "full disk", "fsync", "close", "rename", "truncate")
+    may_warn = True
+
+    def place(self, folder: Path) -> None:
+        super().place(folder)
+        self._folder = folder / "checkpoints"
+
+    def run(self) -> None:
+        def wait(trainer: Trainer, epoch: Epoch) -> None:
+            time.sleep(0.02)  # so that the thread writes each checkpoint
+
+        self._fit.run(self._trainer, 2, Checkpoint(self._folder, keep=2), OnEpochEnd(wait))
+
+    def judge(self, outcome: Outcome, kind: str, n: int) -> None:
+        assert outcome.error is None, f"the training ends: {outcome.error!r}\n{outcome.where}"
+        assert bits(self._trainer) == self._end, "the result is wrong"
+        found = numbered(self._folder) if self._folder.is_dir() else []
+        for _, path in found:
+            read(path)
+        assert not writers.left_over(self._folder), "a temporary file is left"
+        if not outcome.failed or kind == "short write":
+            assert len(found) == 2, f"a checkpoint is missing: {found}"
+        elif kind not in ("full disk", "close", "open"):  # a folder that cannot be opened or closed is no loss
+            assert outcome.warnings, "no warning tells of the failure"
+        if found:
+            resumed = Trainer.resume(self._folder)
+            self._fit.run(resumed, None)
+            assert bits(resumed) == self._end, "the resumed training is wrong"
+
+
 class Predicting(Scenario):
     """All methods that predict."""
 
@@ -239,6 +276,7 @@ SCENARIOS |= {
     "load idx": lambda: Reading(_write_idx, lambda path: read_idx(path).tobytes()),
     "load csv": lambda: Reading(lambda path: path.write_text("a,b\n" + "1.5,2\n" * 500), _load_csv),
 }
+SCENARIOS["train with checkpoints"] = partial(Checkpointing, backend="numpy")
 for _name in available():
     SCENARIOS[f"train on {_name}"] = partial(Training, backend=_name)
     SCENARIOS[f"train sparse on {_name}"] = partial(Training, backend=_name, inputs="sparse", optimizer="adam")

@@ -72,6 +72,21 @@ def runs() -> list[Document]:
     return [whole, {name: content for name, content in whole.items() if name != "initial.npz"}]
 
 
+def checkpoints() -> list[Document]:
+    """Return the newest checkpoint of a finished epoch with several callbacks, and one from the middle of an epoch."""
+    found: list[Document] = []
+    for every in ({"every": 1}, {"seconds": 1e-9}):
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = fastnet.Trainer(
+                fastnet.Network([4, 3, 2], seed=0), backend="numpy", batch_size=2, dropout=0.5, seed=0
+            )
+            stop = fastnet.EarlyStopping("cost")
+            kept = fastnet.Checkpoint(folder, keep=1, **every)
+            trainer.fit(_X[:, :4], _Y, epochs=2, callbacks=[stop, kept])
+            found.append({path.name: path.read_bytes() for path in Path(folder).glob("checkpoint-*.npz")})
+    return found
+
+
 def _arrays_of_all_types() -> list[np.ndarray]:
     return [np.arange(6).reshape(2, 3).astype(dtype) for dtype in CODES]
 

@@ -140,8 +140,8 @@ def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) ->
     members, lie, what = list(sound), honest, rng.random()
     i = rng.randrange(len(members))
     name, content = members[i]
-    if name == "about.npy" and what < 0.8:
-        members[i] = name, about(rng, str(np.load(io.BytesIO(content))))
+    if name in ("about.npy", "training.npy") and what < 0.8:
+        members[i] = name, about(rng, np.load(io.BytesIO(content)))
     elif what < 0.35:
         members[i] = name, mutated(rng, content, other)
     elif what < 0.6:
@@ -162,11 +162,12 @@ def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) ->
     return zipped(members, rng.random() < 0.5, lie, rng.choice((b"", b"", b"", b"PK\5\6", bytes(70_000), other[:400])))
 
 
-def about(rng: random.Random, text: str) -> bytes:
-    """Return a changed description of a network."""
-    changed = mutated_json(rng, json.loads(text))
+def about(rng: random.Random, array: np.ndarray) -> bytes:
+    """Return a changed description of a network, which is a text, or of a training, which is the bytes of a text."""
+    is_text = array.dtype.kind == "U"
+    changed = mutated_json(rng, json.loads(str(array) if is_text else array.tobytes()))
     try:
-        return saved(changed)
+        return saved(changed if is_text else np.frombuffer(changed.encode(), np.uint8))
     except (UnicodeError, ValueError):
         return saved(ascii(changed))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import random
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +24,11 @@ from fastnet.data.arrays import read_idx, read_npy, read_npz
 from fastnet.data.formats import read_array, read_table
 from fastnet.data.schema import Schema
 from fastnet.data.sources.shards import schema_of
+from fastnet.errors import BackendError, DataError
 from fastnet.source import RandomReader, Source
 from fastnet.source import Reader as SourceReader
 from fastnet.text import json_text
+from fastnet.training import checkpoint_file
 from fastnet.training.configuration import read_configuration
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import Run
@@ -120,6 +124,34 @@ def _source(source: Source) -> None:
             sound(other.dtype == whole.dtype and other.tobytes() == whole[rows].tobytes(), "other rows the second time")
 
 
+def _checkpoint(folder: Path, names: Names) -> None:
+    """Resume from a checkpoint as it is. If its checksum is wrong, correct the checksum and resume again."""
+    path = folder / names[0]
+    arrays = read_npz(path)
+    with contextlib.suppress(DataError, BackendError):
+        _resume(folder)
+    arrays["checksum"] = checkpoint_file._checksum({name: arrays[name] for name in arrays if name != "checksum"})
+    members = [(f"{name}.npy", grammar.saved(array)) for name, array in arrays.items()]
+    path.write_bytes(grammar.zipped(members, pack=False))
+    try:
+        _resume(folder)
+    except BackendError as error:  # the backend of the checkpoint is unknown here
+        sound(str(error).isprintable(), f"the message {error!r}")
+
+
+def _resume(folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a damaged checkpoint is skipped with a warning
+        try:
+            trainer = fastnet.Trainer.resume(folder)
+        except ValueError as error:
+            sound(isinstance(error, DataError) or "a schedule of your own" in str(error), f"{error!r}")
+            raise DataError(str(error)) from None
+        state = trainer.state()
+    sound(state.parameters.shape == (trainer.network.n_parameters,), "parameters")
+    sound(all(isinstance(epoch.epoch, int) for epoch in trainer.history), "history")
+
+
 def _run(folder: Path) -> None:
     run = Run.load(folder)
     sound(set(FIELDS) <= set(run.history), "columns are missing")
@@ -184,6 +216,13 @@ def _full_set(folder: Path, names: Names) -> None:
     raise Unsound("the reader accepted a file of MNIST with a wrong SHA-256")
 
 
+def _table_source(folder: Path, names: Names) -> None:
+    with warnings.catch_warnings():
+        # A column that lost its name may hold 0, 1, 2, ..., and the warning says that it is left out.
+        warnings.filterwarnings("ignore", ".*holds the row labels of pandas")
+        _source(fastnet.data.source(folder / names[0]))
+
+
 def _shards(folder: Path, names: Names) -> None:
     schema_of(folder)
     _source(fastnet.data.source(folder))
@@ -192,6 +231,7 @@ def _shards(folder: Path, names: Names) -> None:
 READERS = {
     "network": Reader(valid.networks, lambda folder, names: _network(folder / names[0])),
     "safetensors": Reader(valid.safetensors_networks, lambda folder, names: _network(folder / names[0])),
+    "checkpoint": Reader(valid.checkpoints, _checkpoint),
     "run": Reader(valid.runs, lambda folder, names: _run(folder)),
     "configuration": Reader(valid.configurations, lambda folder, names: _configuration(folder / names[0])),
     "idx": Reader(valid.idx_files, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
@@ -207,7 +247,7 @@ READERS = {
     ),
     "source of a table": Reader(
         valid.numeric_tables,
-        lambda folder, names: _source(fastnet.data.source(folder / names[0])),
+        _table_source,
         64 << 20,
     ),
     "shards": Reader(valid.shards, _shards),

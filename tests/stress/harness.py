@@ -33,6 +33,7 @@ NAMES = (
     "files",
     "sparse",
     "kills",
+    "checkpoints",
     "failing_calls",
     "changes",
     "races",

@@ -65,7 +65,7 @@ class Fit:
             seed=case["seed"],
         )
 
-    def run(self, trainer: Trainer, epochs: int, *callbacks: Callback) -> None:
+    def run(self, trainer: Trainer, epochs: int | None, *callbacks: Callback) -> None:
         validation = (self.x, self.y) if self.case["validation"] else None
         trainer.fit(self.x, self.y, epochs=epochs, validation_data=validation, callbacks=callbacks)
 

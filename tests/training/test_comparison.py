@@ -73,7 +73,11 @@ def test_the_settings_have_the_names_of_the_options() -> None:
     record = {
         name: values[-1] for name, values in VALUES.items() if name not in ("processor", "optimizer_settings")
     } | {"optimizer_settings": {"beta1": 0.9}}
-    assert summary_of(run_of(record), "a").settings.keys() - {"clip_norm"} <= options
+    found = summary_of(run_of(record), "a").settings
+    assert found.keys() - {"clip_norm"} <= options
+    for name in ("optimizer", "learning_rate", "batch_size", "clip_norm", "seed", "data"):
+        assert found[name] == record[name]
+    assert (found["dropout"], found["beta1"], found["label_column"]) == (None, 0.9, "size")
 
 
 def test_the_figures_are_the_last_and_the_best_of_each_column() -> None:
@@ -144,6 +148,7 @@ def test_the_state_of_a_run(record: dict[str, Any] | None, files: dict[str, str]
         (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "a" / name).write_text(text)
     assert summary(tmp_path / "a").state == state
+    saved(tmp_path / "a" / "inner")  # a run in a run is a part of it
     assert list(run_folders(tmp_path)) == [tmp_path / "a"]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet import CSVLogger, DataError, FastnetError, JSONLines, Logger, Network, TensorBoard, Trainer
+from fastnet import Checkpoint, CSVLogger, DataError, FastnetError, JSONLines, Logger, Network, TensorBoard, Trainer
 from fastnet.training import loggers
 from fastnet.training.history import FIELDS, Epoch
 
@@ -119,18 +119,20 @@ def test_another_fit_of_a_trainer_continues_and_a_new_trainer_begins_anew(
 def test_a_resumed_training_drops_the_lines_after_its_checkpoint(
     make: Any, read: Callable[[Path], Log], tmp_path: Path
 ) -> None:
-    killed = trainer()
-    killed.fit(X, Y, epochs=6, callbacks=[make(tmp_path / "a")])
-    if make is not TensorBoard:
-        with open(tmp_path / "a", "ab") as file:
-            file.write(b"7,0.")  # the kill left a part of a line
-    resumed, logger = trainer(), make(tmp_path / "a")
-    resumed.history.epochs = killed.history.epochs[:2]  # as a checkpoint after epoch 2 restores it
-    resumed._epoch = 2
-    resumed.fit(X, Y, epochs=2, callbacks=[logger])
+    def fail(_: Trainer, epoch: Epoch) -> None:
+        if epoch.epoch == 5:
+            raise OSError("the power fails")
+
+    first = [make(tmp_path / "a"), Checkpoint(tmp_path / "checkpoints", every=2), fail]
+    with pytest.raises(OSError, match="power"):
+        trainer().fit(X, Y, epochs=7, callbacks=first)
+    assert list(read(tmp_path / "a")) == [1, 2, 3, 4, 5]
+    resumed, logger = Trainer.resume(tmp_path / "checkpoints"), make(tmp_path / "a")
+    assert len(resumed.history) == 4
+    resumed.fit(X, Y, callbacks=[logger, Checkpoint(tmp_path / "checkpoints", every=2)])
     agrees(read(tmp_path / "a"), resumed.history.epochs)
-    assert resumed.history["epoch"] == [1, 2, 3, 4]
-    assert logger.state == {"epoch": 4}
+    assert resumed.history["epoch"] == [1, 2, 3, 4, 5, 6, 7]
+    assert logger.state == {"epoch": 7}
 
 
 def test_setting_the_state_drops_later_lines(tmp_path: Path) -> None:
@@ -162,6 +164,36 @@ def test_a_file_with_other_columns_keeps_them(tmp_path: Path) -> None:
     path.write_text("a,table\n1,2\n")  # not a log
     one.fit(X, Y, epochs=1, callbacks=[CSVLogger(path)])
     assert list(read_csv(path)) == [3]
+
+
+FOREIGN = [
+    b"",
+    b"\n",
+    b"1,2\n",
+    b"\xff\xfe\n",
+    b"epoch;1\n",
+    b"epoch,\xff\nx\n",
+    b"[" * 100_000 + b"\n",
+    b"9" * 5000 + b"\n",
+]
+FOREIGN += [
+    b"%s\n" % text for text in (b"[1]", b"{}", b"null", b'{"epoch": 1e999}', b'{"epoch": null}', b'{"epoch": "x"}')
+]
+
+
+@pytest.mark.parametrize("content", FOREIGN, ids=lambda content: str(content[:20]))
+@pytest.mark.parametrize(("make", "read"), KINDS[:2])
+def test_a_file_that_is_no_log_is_replaced(
+    make: Any, read: Callable[[Path], Log], content: bytes, tmp_path: Path
+) -> None:
+    one = trainer()
+    one.fit(X, Y, epochs=1)
+    (tmp_path / "a").write_bytes(content)
+    one.fit(X, Y, epochs=1, callbacks=[make(tmp_path / "a")])
+    if make is CSVLogger and content.startswith(b"epoch,"):
+        assert (tmp_path / "a").read_bytes().splitlines()[1:] == [b"2,"]  # the columns of the file stay
+    else:
+        assert list(read(tmp_path / "a")) == [2]
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from fastnet import (
 )
 from fastnet.checks import UnconvertedRows, unconverted
 from fastnet.kernels import numpy_backend
+from fastnet.training.fit import Fit
 from fastnet.training.history import FIELDS
 
 N, N_IN, BATCH = 131, 70, 16
@@ -164,6 +165,10 @@ def small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ROWS = cover(*AXES.values())
+# The decision to compress depends on the backend, the inputs and the number of epochs together.
+ROWS.append(
+    ("numba", "mostly zero", "float32", "adam", "cosine", 0.3, "split", "both", "eight epochs", 1, "seed"),
+)
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)), ids=["-".join(map(str, row)).replace(" ", "_") for row in ROWS])
@@ -211,6 +216,35 @@ def test_ctrl_c_leaves_a_checkpoint_at_the_last_update(
     assert resumed.steps == trainer.steps
     resumed.fit(**arguments, callbacks=[stopping()])
     assert finished(resumed) == finished(undisturbed)
+
+
+@pytest.mark.usefixtures("usual_sigint_handler")
+def test_ctrl_c_after_stop_ends_the_stopped_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback stops the fit within an epoch. Ctrl-C comes before the callbacks after this epoch."""
+    seen: list[int] = []
+
+    class Stop(Every):
+        def on_batches(self, trainer: Trainer, so_far: Any) -> None:
+            if trainer.steps == 9:
+                trainer.stop()
+
+        def on_epoch_end(self, trainer: Trainer, epoch: Any) -> None:
+            seen.append(epoch.examples)
+
+    def interrupt(self: Any, epoch: Any) -> Any:
+        if epoch.epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+        return usual(self, epoch)
+
+    usual = Fit.validated
+    trainer = make()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the patch ends first
+        patch.setattr(Fit, "validated", interrupt)
+        trainer.fit(X, Y, epochs=5, callbacks=[Stop(1), Checkpoint(tmp_path)])
+    assert seen == [53]
+    resumed = Trainer.resume(tmp_path)
+    assert resumed.fit(X, Y, callbacks=[Stop(1)])["examples"] == [53, 16]
+    assert seen == [53, 16]
 
 
 def test_ctrl_c_in_a_callback_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
