@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Literal
@@ -14,6 +15,9 @@ from fastnet.data.arrays import Array, ArrayPlace, npy_place, read_npz, refuse_i
 from fastnet.data.files import PathLike, reading
 from fastnet.errors import DataError
 from fastnet.text import shown
+
+_GAP = 1 << 12  # bytes between two rows that are read together: a page
+_RUN_BITS = 20  # log2 of the bytes of such rows
 
 
 class NpyFile:
@@ -50,6 +54,7 @@ class NpyFile:
         self._path, self._key, self._place = path, key, place or npy_place(path)
         self.name = f"{shown(path)}, {shown(key)}" if key else shown(path)
         self.shape, self.dtype = self._place.shape, self._place.dtype.newbyteorder("=")
+        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         self._unpacked: Array | None = None
         if not self.shape or not math.prod(self.shape):
             raise DataError(f"{self.name} has shape {self.shape}: expected rows of numbers")
@@ -77,23 +82,29 @@ class NpyFile:
         start, stop, _ = rows.indices(len(self))
         if self.is_compressed:
             return self._whole()[start:stop]
-        found = np.empty((max(0, stop - start), *self.shape[1:]), self._place.dtype)
+        found = self._empty(max(0, stop - start))
         with reading(self._path) as (file, _):
             self._read(file, start, found)
-        return self._native(found)
+        return self._rows(found)
 
     def take(self, numbers: NDArray[np.int64], axis: Literal[0] = 0, /) -> Array:
         """Return the rows with these numbers, in their order. Neighbours in the file are read together."""
         if self.is_compressed:
             return self._whole()[numbers]
         order = np.argsort(numbers, kind="stable")
-        found = np.empty((len(numbers), *self.shape[1:]), self._place.dtype)
+        ascending, found = numbers[order], self._empty(len(numbers))
         with reading(self._path) as (file, _):
-            for first, rows in _runs(numbers[order]):
-                run = np.empty((len(rows), *self.shape[1:]), self._place.dtype)
-                self._read(file, first, run)
-                found[order[rows.start : rows.stop]] = run
-        return self._native(found)
+            for start, stop in _runs(ascending, self._row_bytes):
+                first, last = int(ascending[start]), int(ascending[stop - 1])
+                if last - first + 1 == stop - start:  # there are no other rows between them
+                    self._read(file, first, found[start:stop])
+                else:
+                    near = self._empty(last - first + 1)
+                    self._read(file, first, near)
+                    found[start:stop] = near[ascending[start:stop] - first]
+        in_order = np.empty_like(found)
+        in_order[order] = found
+        return self._rows(in_order)
 
     def forget(self) -> None:
         """Give back the memory of an array that was unpacked."""
@@ -107,23 +118,33 @@ class NpyFile:
             self._unpacked = array
         return self._unpacked
 
-    def _read(self, file: io.BufferedReader, start: int, out: Array) -> None:
-        """Fill `out` with the rows from number `start` on."""
-        assert self._place.offset is not None  # `_whole` reads compressed arrays
-        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        file.seek(self._place.offset + start * row_bytes)
-        payload = out.reshape(-1).view(np.uint8)
-        if file.readinto(payload.data) != payload.nbytes:
-            raise DataError(f"{self.name} ends before row {start + len(out):,}: it has changed, or is cut short")
-        refuse_invalid(payload, self._place.dtype, self.name)
+    def _empty(self, n_rows: int) -> NDArray[np.uint8]:
+        """Return memory for the bytes of rows."""
+        return np.empty((n_rows, self._row_bytes), np.uint8)
 
-    def _native(self, rows: Array) -> Array:
+    def _read(self, file: io.BufferedReader, start: int, out: NDArray[np.uint8]) -> None:
+        """Fill `out` with the bytes of the rows from number `start` on."""
+        assert self._place.offset is not None  # `_whole` reads compressed arrays
+        raw, rest = file.raw, out.reshape(-1).data  # unbuffered: a buffer would read 8 KiB for each row
+        raw.seek(self._place.offset + start * self._row_bytes, io.SEEK_SET)
+        while rest and (count := raw.readinto(rest)):  # Linux reads at most 2 GiB at a time
+            rest = rest[count:]
+        if rest:
+            raise DataError(f"{self.name} ends before row {start + len(out):,}: it has changed, or is cut short")
+
+    def _rows(self, payload: NDArray[np.uint8]) -> Array:
+        """Return the rows with these bytes."""
+        refuse_invalid(payload, self._place.dtype, self.name)
+        rows = payload.reshape(-1).view(self._place.dtype).reshape(-1, *self.shape[1:])
         return rows if rows.dtype.isnative else rows.astype(self.dtype)
 
 
-def _runs(numbers: NDArray[np.int64]) -> Iterator[tuple[int, range]]:
-    """Yield the first of each run of consecutive numbers, and the positions of the run."""
-    ends = np.flatnonzero(np.diff(numbers) != 1) + 1
-    for start, stop in zip([0, *ends.tolist()], [*ends.tolist(), len(numbers)], strict=True):
-        if stop > start:
-            yield int(numbers[start]), range(start, stop)
+def _runs(ascending: NDArray[np.int64], row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and the stop of each run of rows that are near to each other in the file.
+
+    The rows of a short gap take less time than another read. A run has at most a megabyte, or one row.
+    """
+    starts = ascending * row_bytes
+    ends = np.flatnonzero((np.diff(starts) > _GAP + row_bytes) | np.diff(starts >> _RUN_BITS).astype(bool)) + 1
+    edges = [0, *ends.tolist(), len(ascending)]
+    yield from (pair for pair in itertools.pairwise(edges) if len(ascending))

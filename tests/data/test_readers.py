@@ -119,6 +119,27 @@ def test_every_kind_of_source_gives_the_same_rows(tmp_path, kind):
             check(reader.take(rows), rows, rows)
 
 
+@pytest.mark.parametrize("dtype", ["u1", ">i4", "f8", "?"])
+def test_rows_of_a_file_that_are_near_to_each_other_are_read_together(tmp_path, monkeypatch, dtype):
+    values = np.random.default_rng().integers(0, 2 if dtype == "?" else 256, (500, 3)).astype(dtype)
+    np.save(tmp_path / "x.npy", values)
+    monkeypatch.setattr(npy_file, "_GAP", 5 * values[0].nbytes)
+    monkeypatch.setattr(npy_file, "_RUN_BITS", 8)
+    file, starts = npy_file.NpyFile(tmp_path / "x.npy"), list[int]()
+    read = npy_file.NpyFile._read
+    monkeypatch.setattr(npy_file.NpyFile, "_read", lambda *args: starts.append(args[2]) or read(*args))
+    for size in (0, 1, 20, 100, 400, 500):
+        rows = np.random.default_rng().permutation(500)[:size]
+        np.testing.assert_array_equal(file.take(rows), values[rows])
+        assert len(starts) <= size
+        starts.clear()
+    file.take(np.array([14, 3, 9, 16, 15]))  # between 3 and 9 are 5 rows
+    assert starts == ([3, 14] if dtype == "f8" else [3])  # row 10 of f8 reaches byte 256
+    starts.clear()
+    file.take(np.array([3, 10]))
+    assert starts == [3, 10]
+
+
 @pytest.mark.parametrize(
     ("kind", "rows"), [("NPY shards", 1), ("compressed shards", 20), ("Parquet", 7), ("HDF5", 5), ("zarr", 5)]
 )
