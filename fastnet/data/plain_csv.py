@@ -6,6 +6,7 @@ cells mean the same in both: pyarrow only finds the cells, and parses numbers.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from fastnet.errors import DataError
 
 _CHUNK = 1 << 22  # bytes that are read at a time
+_MARK = codecs.BOM_UTF8
 _MAX_EXACT = 1 << 53  # float64 holds all smaller whole numbers; larger ones may have to become int64
 
 
@@ -68,7 +70,7 @@ class PlainCsv:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the lines below the header, some megabytes at a time."""
-        rest = self._file.read(_CHUNK).removeprefix("\ufeff".encode())
+        rest = self._file.read(_CHUNK).removeprefix(_MARK)
         skips = self._has_header
         while rest:
             more = self._file.read(_CHUNK)
@@ -138,7 +140,8 @@ def _spellings(word: str) -> Iterator[str]:
 
 def _check(lines: bytes) -> None:
     """Refuse lines that pyarrow may split in another way than the csv module does."""
-    if b'"' in lines or b"\0" in lines:
+    # pyarrow leaves out a byte order mark at the start of a chunk; the csv module takes it for a part of the cell.
+    if b'"' in lines or b"\0" in lines or lines.startswith(_MARK):
         raise NotPlain
     _refuse_odd_ends(lines)
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))

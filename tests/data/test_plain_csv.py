@@ -97,6 +97,12 @@ def test_blocks_are_the_table(write, monkeypatch, late, chunk):
     assert len(blocks) > 1 or (chunk > 50 and '"' not in late)
 
 
+def test_a_byte_order_mark_is_left_out_at_the_start_of_the_file_only(write):
+    table = read_csv(write("x.csv", "\ufeffname\n\ufeffx\ny\n".encode()))
+    assert table.names == ["name"]
+    assert table["name"].tolist() == ["\ufeffx", "y"]
+
+
 def test_blocks_refuse_what_the_table_refuses(write):
     path = write("x.csv", b"a,b\n" + b"1,2\n" * 60_000 + b"1\n")
     with pytest.raises(DataError, match="line 60002: expected 2 cells"):
