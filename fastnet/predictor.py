@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 
 @runtime_checkable
-class Source(Protocol):
+class _Network(Protocol):
     """The part of a Network that a predictor reads."""
 
     @property
@@ -96,14 +96,14 @@ class Predictor:
 
     def __init__(
         self,
-        network: Source,
+        network: _Network,
         *,
         backend: BackendName | None = None,
         max_batch: int = 1,
         threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> None:
-        if isinstance(network, type) or not isinstance(network, Source):
+        if isinstance(network, type) or not isinstance(network, _Network):
             raise TypeError(f"network must be a fastnet.Network, not {checks.given(network)}")
         self._network = network
         self._parameters = c.aligned_empty(network.n_parameters, network.dtype)
@@ -171,7 +171,7 @@ class Predictor:
 class _Prepared:
     """Functions of (x, out) that the backend prepared: one for each dtype of x and each thread, made on first use."""
 
-    def __init__(self, engine: Engine, layers: Ints, parameters: Array, max_batch: int, network: Source) -> None:
+    def __init__(self, engine: Engine, layers: Ints, parameters: Array, max_batch: int, network: _Network) -> None:
         self._engine, self._layers, self._parameters, self._network = engine, layers, parameters, network
         self._max_batch = max_batch
         self._dtype = parameters.dtype
