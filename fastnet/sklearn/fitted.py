@@ -14,12 +14,18 @@ from fastnet.kernels.contract import Floats
 from fastnet.network import Network
 from fastnet.notebook import card
 from fastnet.sklearn.plain_state import plain, restored
+from fastnet.source import Source
 
 SPARSE_FORMATS = ["csr", "csc"]
 
 
 def validated(estimator: BaseEstimator, X: Any, *y: Any, **options: Any) -> Any:
     """Return X, or X and y, as scikit-learn's `validate_data` does. If a frame has a bad column, the error names it."""
+    if isinstance(X, Source):
+        raise TypeError(
+            "of the methods of an estimator only partial_fit takes a Source; for outputs and scores give the Source to "
+            "network_, as in network_.predict(source)"
+        )
     try:
         return validate_data(estimator, X, *y, accept_sparse=SPARSE_FORMATS, order="C", **options)
     except ValueError:

@@ -8,7 +8,6 @@ from source_cases import BYTES, LABELS, Chunks, Slow
 
 from fastnet import checks
 from fastnet.data import source
-from fastnet.source import Source
 
 
 @pytest.mark.parametrize(
@@ -43,8 +42,13 @@ def test_a_source_says_what_it_is() -> None:
 
 
 def test_anything_with_the_methods_of_a_reader_is_one() -> None:
-    assert isinstance(source(Slow(BYTES, LABELS)), Source)
-    for other in (5, None):
+    reader = Slow(BYTES, LABELS)
+    reader.shape = BYTES.shape  # does not make an array of it
+    assert source(reader).reader is reader
+    assert source(source(reader)).reader is reader
+    with pytest.raises(ValueError, match="the data are a Slow, so they have labels"):
+        source(reader, labels=LABELS)
+    for other in (5, None, {"x": BYTES, "y": LABELS}):
         with pytest.raises(TypeError, match=r"^source takes"):
             source(other)
     with pytest.raises(ValueError, match="as many rows"):

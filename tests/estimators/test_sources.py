@@ -40,6 +40,8 @@ def test_what_does_not_go_with_a_source_is_refused() -> None:
         MLPRegressor().partial_fit(source((X, VALUES)), VALUES)
     with pytest.raises(DataError, match="has no labels"):
         MLPRegressor().partial_fit(source((X, None)))
+    with pytest.raises(TypeError, match="give the Source to network_"):
+        MLPRegressor().partial_fit(X, VALUES).predict(source((X, None)))
 
 
 def test_ctrl_c_ends_the_pass_over_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -162,18 +162,21 @@ def _reader(data: Any, labels: Any, reading: Reading) -> Reader | Stream:
     if isinstance(data, (str, os.PathLike)) and (labels is None or isinstance(labels, (str, os.PathLike))):
         return reader_of_path(data, labels, reading)
     reading.refuse_columns("the data are not one")
-    is_pair = isinstance(data, tuple) and len(data) == 2
-    if is_pair and labels is not None:
-        raise ValueError("the data are a pair (x, y), so they have labels: leave out labels")
+    is_pair, is_reader = isinstance(data, tuple) and len(data) == 2, isinstance(data, (Source, Reader))
+    if labels is not None and (is_pair or is_reader):
+        kind = "a pair (x, y)" if is_pair else f"a {type(data).__name__}"
+        raise ValueError(f"the data are {kind}, so they have labels: leave out labels")
+    if is_reader:
+        return data.reader if isinstance(data, Source) else data
     if is_pair or hasattr(data, "shape") or labels is not None:
         x, y = map(_rows, data if is_pair else (data, labels))
         if all(part is None or isinstance(part, (np.ndarray, NpyFile)) for part in (x, y)):
             return ArrayReader(x, y)
         return SliceReader(x, y)
-    if isinstance(data, Source):
-        return data.reader
-    if isinstance(data, (Reader, Stream)):
+    if isinstance(data, Stream):
         return data
+    if isinstance(data, Mapping):  # such as an open HDF5 file
+        raise TypeError(f"source takes the arrays of a {type(data).__name__} as a pair, such as (data['x'], data['y'])")
     if isinstance(data, Iterable) or callable(data):
         return ChunkStream(data)
     raise TypeError(
