@@ -194,9 +194,11 @@ class _Lines:
                 if self.header:
                     next(self._rows())
                 with suppress(ValueError, DeprecationWarning):
-                    return np.loadtxt(
+                    found = np.loadtxt(
                         self._text, dtype, delimiter=self.separator, quotechar='"', comments=None, ndmin=2
                     )
+                    # A column of whole numbers is int64, which holds those that float64 rounds.
+                    return None if dtype is np.float64 and (np.abs(found) >= _MAX_EXACT).any() else found
         return None
 
     def columns(self, skipped: int = 0) -> Iterator[Iterable[tuple[str, ...]]]:

@@ -112,7 +112,9 @@ class _Survey:
         if self._reading.impute:
             span = table.first_row - 1, table.first_row - 1 + len(table)
             is_train = ~test_rows(*span, self._reading.test_fraction)
-            numbers = np.array([inputs[name] for name in self._numeric], np.float64).T
+            numbers = np.empty((len(table), len(self._numeric)))
+            for k, name in enumerate(self._numeric):
+                numbers[:, k] = inputs[name]
             self._sample.add(order_of_rows(*span)[is_train], numbers[is_train])
 
     def result(self, as_text: tuple[str, ...]) -> Surveyed:

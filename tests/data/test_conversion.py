@@ -111,6 +111,12 @@ def test_medians_are_those_of_the_training_rows(tmp_path):
     assert column.fill == np.median(np.delete(train, np.flatnonzero(train == column.fill)[-1:]))
 
 
+def test_a_table_of_categories_has_no_medians(tmp_path):
+    path = table(tmp_path, "csv", FRAME[["city", "kind"]])
+    done = fastnet.data.convert(path, tmp_path / "out.npy", categorical=["city"], impute=True)
+    assert done.schema == fastnet.data.load(path, categorical=["city"], impute=True, test_fraction=0).schema
+
+
 def test_other_data_are_converted_as_load_reads_them(tmp_path):
     x, y = RNG.integers(0, 256, (90, 16)).astype(np.uint8), np.arange(90) % 3
     np.savez_compressed(tmp_path / "x.npz", x=x, y=y)

@@ -56,9 +56,10 @@ def test_a_first_row_like_the_others_is_not_a_header(write, first):
         ("1_0 2 3", object, ["1_0", "2", "3"]),  # Python's int accepts 1_0
         ("٣ 2 3", object, ["٣", "2", "3"]),
         ("9999999999999999999 1 2", np.float64, [1e19, 1, 2]),
+        ("9007199254740993 1 2", np.int64, [(1 << 53) + 1, 1, 2]),
     ],
 )
-@pytest.mark.parametrize("other", ["0", "text"], ids=["all numbers", "beside text"])
+@pytest.mark.parametrize("other", ["0", "0.5", "text"], ids=["beside whole numbers", "beside numbers", "beside text"])
 def test_the_cells_tell_the_kind_of_a_column(write, cells, dtype, values, other):
     rows = [f"{cell},{other}" for cell in cells.split()]
     column = read_csv(write("x.csv", "\n".join(["a,b", *rows]).encode()))["a"]
