@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from fastnet.errors import DataError
+
 Array = NDArray[Any]
 
 
@@ -19,6 +21,19 @@ class Block(NamedTuple):
 
     x: Array  # (rows, n_in)
     y: Array | None  # labels (rows,) or targets (rows, n_out); None: the data have none, so they are for `predict` only
+
+
+def block(found: Any, name: str) -> Block:
+    """Return what a reader or a stream gave as a Block. `name` says in the error what it is.
+
+    Raises
+    ------
+    DataError
+        It is no pair.
+    """
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise DataError(f"{name} is a {type(found).__name__}; expected a pair (x, y) of arrays")
+    return Block(*found)
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.formulas import Sums
-from fastnet.source import Array, Block, RandomReader, Reader, Source, Stream
+from fastnet.source import Array, Block, RandomReader, Reader, Source, Stream, block
 
 T = TypeVar("T")
 EXACT_BYTES = 1 << 26  # of the rows in memory during a training with shuffle_buffer=None
@@ -78,8 +78,8 @@ class _Checked:
         self.shuffle_buffer = source.shuffle_buffer
         self._dtype: np.dtype[Any] | None = None  # unknown until the first rows are read
 
-    def _checked(self, x: Any, y: Any, numbers: Ints) -> Rows:
-        n = len(numbers)
+    def _checked(self, found: Any, numbers: Ints) -> Rows:
+        (x, y), n = block(found, f"a block of {self._name}"), len(numbers)
         if np.shape(x)[:1] != (n,):
             raise DataError(f"{self._name}: the reader was asked for {n:,} rows of x, and gave shape {np.shape(x)}")
         network = self._network
@@ -164,9 +164,9 @@ class SourceRows(_Checked):
     def __getitem__(self, rows: slice | Ints) -> Rows:
         """Return the rows of a slice with a start and a stop, or, if the reader has `take`, the rows with numbers."""
         if isinstance(rows, slice):
-            return self._checked(*self._reader.read(rows.start, rows.stop), np.arange(rows.start, rows.stop))
+            return self._checked(self._reader.read(rows.start, rows.stop), np.arange(rows.start, rows.stop))
         assert isinstance(self._reader, RandomReader)
-        return self._checked(*self._reader.take(rows), rows)
+        return self._checked(self._reader.take(rows), rows)
 
     @property
     def fits(self) -> bool:
@@ -290,10 +290,11 @@ class StreamRows(_Checked):
             chunk = self._next()
 
     def _next(self) -> Rows | None:
-        for x, y in self._rest:
+        for chunk in self._rest:
+            x, y = block(chunk, f"a chunk of {self._name}")
             if n := len(x):
                 self._done += n
-                return self._checked(x, y, np.arange(self._done - n, self._done))
+                return self._checked((x, y), np.arange(self._done - n, self._done))
         return None
 
 
@@ -305,13 +306,14 @@ def raw_blocks(source: Source, is_wanted: Callable[[], bool] = lambda: True) -> 
     reader = source.reader
     if isinstance(reader, Reader):
         n = len(reader)
-        row_bytes = max(1, np.asarray(reader.read(0, 1)[0]).nbytes) if n else 1
+        row_bytes = max(1, np.asarray(block(reader.read(0, 1), f"a block of {source.name}").x).nbytes) if n else 1
         most = max(1, (EXACT_BYTES if source.shuffle_buffer is None else source.shuffle_buffer) // 2 // row_bytes)
         step = max(1, -(-n // max(1, -(-n // most))))
-        blocks = (reader.read(start, min(start + step, n)) for start in range(0, n, step))
+        blocks: Iterator[Any] = (reader.read(start, min(start + step, n)) for start in range(0, n, step))
     else:
-        blocks = (Block(*chunk) for chunk in reader.chunks())
-    for x, y in blocks:
+        blocks = reader.chunks()
+    for found in blocks:
+        x, y = block(found, f"a block of {source.name}")
         if not is_wanted():
             return
         if y is None:

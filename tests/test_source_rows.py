@@ -15,6 +15,7 @@ from fastnet import Network, source_rows
 from fastnet.data import source
 from fastnet.errors import DataError
 from fastnet.evaluation import Squares, total_squares
+from fastnet.sklearn import MLPRegressor
 from fastnet.source import Block
 
 N = len(BYTES)
@@ -50,6 +51,17 @@ def test_a_source_without_labels_is_for_prediction() -> None:
         net.evaluate(small(BYTES, None))
     with pytest.raises(ValueError, match="leave out y"):
         net.evaluate(small(BYTES, LABELS), LABELS)
+
+
+@pytest.mark.parametrize("found", [BYTES, (BYTES, LABELS, LABELS), None], ids=["x alone", "three", "nothing"])
+def test_a_reader_that_gives_no_pair_is_refused(found: Any) -> None:
+    class Odd(Slow):
+        def read(self, start: int, stop: int) -> Any:
+            return found
+
+    for call in (Network([N_IN, N_OUT]).evaluate, MLPRegressor().partial_fit):
+        with pytest.raises(DataError, match=rf"^a block of data is a {type(found).__name__}; expected a pair"):
+            call(source(Odd(BYTES, LABELS)))
 
 
 def test_a_row_that_does_not_fit_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from contextlib import closing
 
 from fastnet import data as sets
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         "rows": f"{done.n_train:,} to train, {done.n_test:,} to test",
         "inputs": f"{done.n_inputs:,} {done.dtype}{classes}",
         "files": f"{done.n_shards:,} shard{'s' * (done.n_shards != 1)}, {done.n_bytes / 1e6:,.1f} MB",
-        "train with": f"fastnet train --data {shown(args.folder)}",
+        "train with": f"fastnet train --data {shlex.quote(args.folder)}",
     }
     record = {
         "data": args.data,

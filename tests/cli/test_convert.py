@@ -52,9 +52,10 @@ def test_convert_says_what_is_wrong(table, folder, capsys):
 
 
 def test_convert_shows_its_progress_on_a_terminal(table, folder, capsys, monkeypatch):
-    assert cli.main(["convert", table, str(folder / "a")]) == 0
+    assert cli.main(["convert", table, str(folder / "a b")]) == 0
     out, err = capsys.readouterr()
     assert "300 to train, 0 to test" in out
+    assert f"fastnet train --data '{folder / 'a b'}'\n" in out  # a command to copy
     assert not err
     monkeypatch.setattr(progress, "terminal_columns", lambda: 80)
     assert cli.main(["convert", table, str(folder / "b")]) == 0

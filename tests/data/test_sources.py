@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from source_cases import BYTES, LABELS, Chunks, Slow
 
 from fastnet import checks
@@ -53,5 +54,7 @@ def test_anything_with_the_methods_of_a_reader_is_one() -> None:
             source(other)
     with pytest.raises(ValueError, match="as many rows"):
         source((BYTES, LABELS[:-1]))
+    with pytest.raises(TypeError, match="no sparse matrices"):
+        source((scipy.sparse.csr_matrix(BYTES), LABELS))
     with pytest.raises(ValueError, match="needs a reader with the method take"):
         source(Slow(BYTES, LABELS), shuffle_buffer=None)

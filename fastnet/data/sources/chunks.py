@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.errors import DataError
-from fastnet.source import Block
+from fastnet.source import Block, block
 
 
 class ChunkStream:
@@ -52,10 +52,8 @@ class ChunkStream:
 
 
 def _block(chunk: Any, name: str) -> Block:
-    if not isinstance(chunk, (tuple, list)) or len(chunk) != 2:
-        raise DataError(f"{name} is a {type(chunk).__name__}; expected a pair (x, y) of arrays")
-    x = np.asanyarray(chunk[0])
-    y = None if chunk[1] is None else np.asanyarray(chunk[1])
+    x, y = block(chunk, name)
+    x, y = np.asanyarray(x), None if y is None else np.asanyarray(y)
     if not x.ndim or (y is not None and y.shape[:1] != x.shape[:1]):
         shape = None if y is None else y.shape
         raise DataError(f"{name} has x of shape {x.shape} and y of shape {shape}; expected as many rows in both")

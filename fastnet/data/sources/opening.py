@@ -189,6 +189,8 @@ def _rows(part: Any) -> Any:
     """Return examples or labels as something with a shape and slices, or None."""
     if checks.is_frame(part):
         raise TypeError("source takes no data frames: give the frame itself to fit, or save it as a Parquet file")
+    if checks.is_scipy_sparse(part):
+        raise TypeError("source takes no sparse matrices: give the matrix itself to fit")
     if isinstance(part, (str, os.PathLike)):
         return NpyFile(part)
     return part if part is None or hasattr(part, "shape") else np.asanyarray(part)
