@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.errors import MissingLibraryError
+
 try:
     import torch
 except ImportError as error:
-    raise ImportError(f"PyTorch is missing ({error}): python -m pip install torch") from None
+    raise MissingLibraryError(f"this needs PyTorch ({error}): python -m pip install torch") from None
 
 from fastnet.architecture import Architecture, Floats
 from fastnet.export.parts import Layer, Parts, joined

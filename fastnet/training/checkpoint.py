@@ -42,6 +42,7 @@ class Checkpoint(Callback):
     ValueError, TypeError
         A setting is invalid. `fit` raises ValueError if its history will not hold the measure, or if the folder holds
         a later checkpoint of another training.
+        `fit` raises TypeError for an estimator of `fastnet.sklearn`.
     DataError
         `fit` cannot make the folder.
 
@@ -79,11 +80,13 @@ class Checkpoint(Callback):
         self._writer: Writer | None = None
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
-        """Make the folder and start the thread. Raise ValueError if a part of the training cannot be kept."""
+        """Make the folder and start the thread. Raise an error if the training, or a part of it, cannot be kept."""
         from fastnet.data.files import make_folder
         from fastnet.training.checkpoint_file import check_folder
         from fastnet.training.checkpoint_writer import Writer
 
+        if not hasattr(trainer, "state"):
+            raise TypeError("Checkpoint keeps the state of a Trainer, and an estimator has none: pickle the estimator")
         if self._best is not None:
             self._best.check(info)
             self._best.start()
