@@ -46,7 +46,7 @@ class Logger(Callback):
         """Prepare to write the epochs after epoch number `after`. Drop what is left of later epochs, to train again."""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write an epoch: the fields of `Epoch` by name, with None for nan."""
+        """Write an epoch: the fields of `Epoch` by name, with None for nan and infinity."""
 
     def close(self) -> None:
         """End a fit, or the log after an exception."""
