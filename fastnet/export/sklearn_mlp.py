@@ -52,13 +52,14 @@ def from_sklearn(mlp: Any) -> tuple[Parts, Schema | None]:
     classes = getattr(mlp, "classes_", None)
     if classes is not None and len(classes) == 1:
         raise ValueError(f"the {kind} was fitted on one class only, {classes[0]!r}: a network needs two or more")
+    hidden = ACTIVATIONS[checks.name_of("activation", mlp.activation, HIDDEN)]
     output = checks.name_of("out_activation_", mlp.out_activation_, COSTS)
     layers = [
         Layer(f"layer {k}", np.asarray(w).T, np.asarray(b))
         for k, (w, b) in enumerate(zip(mlp.coefs_, mlp.intercepts_, strict=True), 1)
     ]
     settings = {
-        "activation": [ACTIVATIONS[mlp.activation]] * (len(layers) - 1),
+        "activation": [hidden] * (len(layers) - 1),
         "output": ACTIVATIONS[output],
         "cost": COSTS[output],
         "task": _task(classes, len(layers[-1].biases), output),

@@ -162,6 +162,8 @@ def test_wrong_arguments_are_refused() -> None:
     refused(lambda: Network([4, 3], task="multilabel").to_sklearn(classes=[0, 1, 2]), "multilabel")
     one = MLPClassifier((2,), solver="lbfgs").fit([[0.0], [1.0]], ["a", "a"])
     refused(lambda: Network.from_sklearn(one), "one class only", "'a'")
+    two = MLPClassifier((2,), solver="lbfgs").fit([[0.0], [1.0]], ["a", "b"]).set_params(activation="selu")
+    refused(lambda: Network.from_sklearn(two), "unknown activation 'selu'")
     refused(lambda: Network.from_sklearn(MLPRegressor()), "MLPRegressor is not fitted")
     for wrong in (make_pipeline(one), MLPClassifier, None, Network([4, 3])):
         refused(lambda wrong=wrong: Network.from_sklearn(wrong), "MLPClassifier or MLPRegressor")
