@@ -28,7 +28,7 @@ HIDDEN, BATCH = 64, 50
 def accuracies(images: Images, part: int | None, seed: int) -> list[float]:
     """Return the accuracy on the test images after each of EPOCHS. `part` is one of PARTS; None: no shuffling."""
     size = images.x.nbytes + images.y.nbytes
-    buffer = size // (part or PARTS[-1])
+    buffer = size // (part or PARTS[2])
     trainer = Trainer(
         Network([images.x.shape[1], HIDDEN, 10], seed=seed), batch_size=BATCH, seed=seed, shuffle=part is not None
     )

@@ -25,8 +25,8 @@ class Block(NamedTuple):
 class Reader(Protocol):
     """Anything that can be asked for its length and for a block of rows.
 
-    The methods are called from one thread at a time, but not always from the same thread. A block must stay as it is
-    until the next call.
+    The methods are called from one thread at a time, but not always from the same thread. A later call must not change
+    a block that was returned before.
 
     A reader may have more than this protocol says:
 

@@ -182,10 +182,12 @@ class SourceRows(_Checked):
             whole.x[part], whole.y[part] = self[part]
         return whole
 
-    def targets(self) -> Iterator[Array]:
-        """Yield the checked labels or targets of all rows in order, a part at a time."""
+    def targets(self, is_over: Callable[[], bool] = lambda: False) -> Iterator[Array]:
+        """Yield the checked labels or targets of all rows in order, a part at a time, until `is_over` says to stop."""
         read_y = getattr(self._reader, "read_y", None)
         for part in self.parts(self.rows_of_bytes(PIECE_BYTES)):
+            if is_over():
+                return
             y = self._reader.read(part.start, part.stop)[1] if read_y is None else read_y(part.start, part.stop)
             yield self._checked_y(y, np.arange(part.start, part.stop))
 

@@ -100,7 +100,7 @@ def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
 
 def holds_table(path: PathLike) -> bool:
     """Return whether a file is a CSV, Parquet or Arrow file. The errors are those of `format_of`."""
-    return format_of(path) in TABLES
+    return not os.path.isdir(path) and format_of(path) in TABLES
 
 
 def format_of(path: PathLike) -> Literal["Arrow", "CSV", "IDX", "NPY", "NPZ", "Parquet", "picture"]:

@@ -56,7 +56,7 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     is_folder = labels is None and os.path.isdir(source)
     if is_folder and (schema := schema_of(source)):
         return shard_dataset(source, schema, reading)
-    if (is_folder and arrow_files(source)) or (not is_folder and holds_table(source)):
+    if (is_folder and arrow_files(source)) or holds_table(source):
         table = read_table(source, _as_text(reading))
         if labels is None:
             return table_dataset(table, reading)
@@ -100,8 +100,8 @@ def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
     Parameters
     ----------
     path : path
-        A table, or an IDX, NPY or NPZ file of examples. Of an NPZ file with several arrays, the examples x, X or data
-        are read, or x_test if it has a training and a test part.
+        A table, a folder of shards, or an IDX, NPY or NPZ file of examples. Of an NPZ file with several arrays, the
+        examples x, X or data are read, or x_test if it has a training and a test part.
     schema : Schema or None
         What the inputs of the network mean. None: a table holds numbers, in the order of the inputs.
     n_in : int
@@ -129,19 +129,23 @@ def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
     """
     schema = schema or Schema()
     name = shown(path)
-    if holds_table(path):
+    is_folder = os.path.isdir(path)
+    if is_table := holds_table(path) or (is_folder and bool(arrow_files(path))):
         table = read_table(path, tuple(column.name for column in schema.columns if column.levels))
         if schema.columns:
             x: Array = schema.encode(table)
         else:
             target = schema.target if schema.target in table.columns else label_named(table)
             x = inputs_of(table, schema, target if len(table.columns) > n_in else None)
+    elif is_folder and is_shard_folder(path):
+        shards = shard_reader(path)
+        x = shards.read(0, len(shards)).x
     else:
         x = _examples_of(path, schema)
         if x.size == n_in:
             x = x.reshape(1, n_in)  # one example, with or without rows and columns
     if x.ndim < 2 or not x.size or math.prod(x.shape[1:]) != n_in:
-        found = f"{x.shape[1]} columns of inputs" if holds_table(path) else f"shape {x.shape}"
+        found = f"{x.shape[1]} columns of inputs" if is_table else f"shape {x.shape}"
         raise DataError(f"{name} has {found}, but the network takes {n_in} inputs for each example")
     return x.reshape(len(x), n_in)
 

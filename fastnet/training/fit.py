@@ -232,7 +232,7 @@ def begin(
     fit = kept.taken() if kept is not None else None
     if fit is None or not fit.is_for(network, layers, state, parameters, made_for):
         fit = _made(network, layers, state, parameters, made_for)
-    fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
+    fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers, lambda: interrupts.pending)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
     fit.score_of_constant, fit.fingerprint, fit.has_warned = math.nan, None, False
     fit.feed = None if source is None else feed(source, size, class_weights)

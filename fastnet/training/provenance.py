@@ -55,7 +55,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     """Return the shapes and dtypes of a data set's arrays, and a hash of everything that a training reads.
 
     The hash covers the names of the inputs and classes, and the shapes, dtypes and bytes of the arrays. It takes about
-    two milliseconds per megabyte.
+    two milliseconds per megabyte. Of a `LargeDataset` it covers the sample in its arrays, and the numbers of rows.
 
     Examples
     --------
@@ -65,6 +65,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     """
     shapes = {name: f"{(array := getattr(data, name)).dtype} {array.shape}" for name in ARRAYS}
     digest = hashlib.blake2b(digest_size=16)
+    shapes |= {"train": f"{data.n_train} rows", "test": f"{data.n_test} rows"}
     digest.update(repr((shapes, data.feature_names, data.class_names, data.task)).encode("utf-8", "surrogatepass"))
     for name in ARRAYS:
         digest.update(np.ascontiguousarray(getattr(data, name)).reshape(-1).view(np.uint8).data)

@@ -60,7 +60,7 @@ class RunSummary:
         The other options in the run's file run.toml. {} if it has no such file.
     figures : dict of str to float or None
         "epochs", "seconds", "parameters"; "test_cost" and the other test results; for each column of the history that
-        measures something, such as "validation_accuracy", its last entry under this name, its best one under
+        measures something, such as "validation_accuracy", its last known entry under this name, its best one under
         "best_validation_accuracy", and the epoch of the best under "best_validation_accuracy_epoch".
     history : dict of str to list
         The columns of the history, with None in place of nan.
@@ -80,9 +80,10 @@ class RunSummary:
     def score(self) -> tuple[str, float | None]:
         """The figure that says how good the network is, with its name, such as ("test_accuracy", 0.97).
 
-        It is the test result. A run without a test has the last measure of the validation or of the training rows.
+        It is the test result, else the last measure of the validation rows. The measures of the training rows are no
+        score: they are better than those of new rows. Without a score this is ("", None).
         """
-        for rows in ("test_", "validation_", ""):
+        for rows in ("test_", "validation_"):
             for measure in SCORES:
                 value = self.figures.get(rows + measure)
                 if value is not None:
@@ -184,7 +185,7 @@ def figures(run: Run) -> dict[str, float | None]:
         known = [(value, epoch) for value, epoch in zip(column, epochs, strict=True) if value is not None]
         pick = min if name.endswith("cost") else max
         best, epoch = pick(known, key=lambda pair: pair[0]) if known else (None, None)  # the first of equal ones
-        found |= {name: column[-1] if column else None, f"best_{name}": best, f"best_{name}_epoch": epoch}
+        found |= {name: known[-1][0] if known else None, f"best_{name}": best, f"best_{name}_epoch": epoch}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,10 +34,10 @@ class Selection(NamedTuple):
         source = self.examples.source
         return len(self.rows) if source is None else source.n_rows
 
-    def variance(self, layers: Ints) -> float:
+    def variance(self, layers: Ints, is_over: Callable[[], bool]) -> float:
         """Return the variance of the targets to train on, summed over the outputs; nan if the task is not regression.
 
-        The trainer computes R2 from it.
+        The trainer computes R2 from it. A source is read until `is_over` says to stop.
         """
         if layers[-1, c.TASK] != c.REGRESSION:
             return math.nan
@@ -45,9 +46,9 @@ class Selection(NamedTuple):
             return 0.0  # unknown: R2 is then nan
         if source is not None:
             squares = Squares(layers)
-            for part in source.targets():
+            for part in source.targets(is_over):
                 squares.add(part, ALL_ONE)
-            return squares.total / squares.weight
+            return squares.total / max(squares.weight, 1.0)
         if len(self.rows) < len(y):
             y, weights = y[self.rows], weights[self.rows] if weights.size else weights
         return total_squares(layers, y, weights) / (float(weights.sum()) if weights.size else len(y))

@@ -32,7 +32,12 @@ def test_convert_writes_shards_that_train_reads(table, folder, capsys):
     assert record(capsys, "evaluate", "--model", model, "--data", out)["accuracy"] == trained["test"]["accuracy"]
     whole = record(capsys, "evaluate", "--model", model, "--data", table, "--test-fraction", "1")
     assert whole["examples"] == 300
-    assert len(record(capsys, "predict", "--model", model, table)["predictions"]) == 300
+    by_row = record(capsys, "predict", "--model", model, table)["predictions"]
+    record(capsys, "convert", table, f"{out}.all")
+    of_shards = record(capsys, "predict", "--model", model, f"{out}.all")["predictions"]
+    assert [row["outputs"] for row in of_shards] == [row["outputs"] for row in by_row]
+    assert cli.main(["predict", "--model", model, f"{out}.all", "--out", str(folder / "out.csv"), "--quiet"]) == 0
+    assert (folder / "out.csv").read_text().startswith("file,row,predicted size")
 
 
 def test_convert_says_what_is_wrong(table, folder, capsys):

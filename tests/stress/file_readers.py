@@ -174,7 +174,7 @@ def _parse_options(path: Path) -> None:
     """Give the options to `fastnet train`. ValueError is how the command line refuses them, in words."""
     top = cli.entry.parser()
     try:
-        configure(top.commands["train"], top.parse_all(["train", "--config", str(path)]))
+        configure(top.commands["train"], ["--config", str(path)])
         top.parse_all(["train"])
     except ValueError as error:
         sound(str(error).isprintable() and len(str(error)) < 2000, f"the message {error!r}")

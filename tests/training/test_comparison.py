@@ -91,12 +91,16 @@ def test_the_figures_are_the_last_and_the_best_of_each_column() -> None:
         test = {"cost": 0.5, "accuracy": None, "r2": "x"}
         found = summary_of(run_of({"seconds": 3, "test": test}, **columns), "a").figures
         assert (found["epochs"], found["seconds"], found["test_cost"], found["test_r2"]) == (n, 3, 0.5, None)
+        measured = summary_of(run_of({}, **columns), "a")
+        validated = [n for n in MEASURES if n.startswith("validation_") and measured.figures[n] is not None]
+        assert (measured.score == ("", None)) == (set(validated) <= {"validation_label_accuracy"})
         for name in MEASURES:
             column = columns.get(name, [None])
             known = [value for value in column if value is not None]
             best = (min if name.endswith("cost") else max)(known) if known else None
             epoch = column.index(best) + 1 if known else None  # the first epoch of equal ones
-            assert (found[name], found[f"best_{name}"], found[f"best_{name}_epoch"]) == (column[-1], best, epoch)
+            last = known[-1] if known else None  # an epoch that Ctrl-C ended has no validation
+            assert (found[name], found[f"best_{name}"], found[f"best_{name}_epoch"]) == (last, best, epoch)
 
 
 def test_names_are_the_shortest_ends_that_differ() -> None:
