@@ -114,7 +114,7 @@ def _leaves(module: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _refuse_hooks(name: str, module: Any) -> None:
-    if module._forward_hooks or module._forward_pre_hooks:  # PyTorch has no public names for them
+    if module._forward_hooks or module._forward_pre_hooks:
         raise ValueError(f"{name} has forward hooks, which a network would not call: remove them first")
 
 
