@@ -193,8 +193,8 @@ class NetworkFormats(Architecture):
         TypeError
             `module` is not a torch.nn.Module.
         ValueError
-            A module is not understood or in a wrong place, the parameters are neither float32 nor float64, or the
-            output, the cost and the task do not fit together. The error names the place of the module.
+            A module is not understood, is in a wrong place or has hooks, the parameters are neither float32 nor
+            float64, or the output, the cost and the task do not fit together. The error names the place of the module.
 
         Examples
         --------
