@@ -225,6 +225,25 @@ def test_a_slow_disk_does_not_slow_the_training(tmp_path: Path, monkeypatch: Any
     assert not [thread for thread in threading.enumerate() if thread.name == "fastnet"]
 
 
+def test_a_slow_disk_gets_both_kinds_and_the_best_one_first(tmp_path: Path, monkeypatch: Any) -> None:
+    """Whatever checkpoint a kill leaves, best.npz has the best epoch of its history, and no later one is missing."""
+    usual, best, numbered = checkpoint_writer.write, 0, []
+
+    def slow(path: Path, state: Any) -> None:
+        nonlocal best
+        time.sleep(0.01)
+        usual(path, state)
+        if path.name == "best.npz":
+            best = state.n_epochs
+        else:
+            numbered.append((best, 1 + int(np.argmin([epoch.cost for epoch in state.history]))))
+
+    monkeypatch.setattr(checkpoint_writer, "write", slow)
+    make(learning_rate=0.01).fit(X, Y, epochs=300, callbacks=[Checkpoint(tmp_path, best="cost")])
+    assert 3 < len(numbered) < 300  # the writer was the slower one, and numbered checkpoints did not wait for the end
+    assert all(written >= needed for written, needed in numbered)
+
+
 def test_without_threads_the_training_writes_itself(tmp_path: Path, monkeypatch: Any) -> None:
     def none(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
