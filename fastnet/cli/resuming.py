@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnet import checks
-from fastnet.data.files import PathLike, atomic_write
+from fastnet.data.files import PathLike, atomic_write, locked_folder
 from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.checkpoint import Checkpoint
@@ -60,6 +60,11 @@ def check_place(args: argparse.Namespace) -> None:
             f"--out {shown(args.out)} holds the checkpoints of a training that is not finished: continue it with "
             f"{command(args.out)}, give another --out, or delete {shown(_folder(args))}"
         )
+
+
+def alone(args: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which no other command trains into the folder of --out."""
+    return contextlib.nullcontext() if args.out is None else locked_folder(args.out, "give another --out")
 
 
 def begin(args: argparse.Namespace, made: Configuration) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class Checkpoint(Callback):
         A setting is invalid. `fit` raises ValueError if its history will not hold the measure, or if the folder holds
         a later checkpoint of another training.
     DataError
-        `fit` cannot make the folder.
+        `fit` cannot make the folder, or another training writes to it.
 
     Examples
     --------
@@ -77,10 +78,11 @@ class Checkpoint(Callback):
         self._keep = checks.whole_number("keep", keep, 1)
         self._best = None if best is None else Monitor(best, patience=1, min_delta=0.0)
         self._writer: Writer | None = None
+        self._alone = ExitStack()  # holds the lock of the folder during a fit
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
         """Make the folder and start the thread. Raise ValueError if a part of the training cannot be kept."""
-        from fastnet.data.files import make_folder
+        from fastnet.data.files import locked_folder, make_folder
         from fastnet.training.checkpoint_file import check_folder
         from fastnet.training.checkpoint_writer import Writer
 
@@ -90,9 +92,13 @@ class Checkpoint(Callback):
             for epoch in trainer.history:
                 self._best.is_better(epoch)
         trainer.state()
-        check_folder(make_folder(self._folder), trainer.steps)
-        self._last, self._last_time = _place(trainer), time.monotonic()
-        self._writer = Writer(self._folder, self._keep)
+        self._alone.close()  # after Ctrl-C at the end of the last call of this method
+        with ExitStack() as alone:
+            alone.enter_context(locked_folder(make_folder(self._folder)))
+            check_folder(self._folder, trainer.steps)
+            self._last, self._last_time = _place(trainer), time.monotonic()
+            self._writer = Writer(self._folder, self._keep)
+            self._alone = alone.pop_all()
 
     def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
         """Write a checkpoint if `seconds` have passed."""
@@ -116,6 +122,7 @@ class Checkpoint(Callback):
         finally:
             self._writer.end()
             self._writer = None
+            self._alone.close()
 
     def _is_time(self) -> bool:
         return self._seconds is not None and time.monotonic() - self._last_time >= self._seconds
