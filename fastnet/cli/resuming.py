@@ -64,7 +64,9 @@ def check_place(args: argparse.Namespace) -> None:
 
 def alone(args: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
     """Return a context in which no other command trains into the folder of --out."""
-    return contextlib.nullcontext() if args.out is None else locked_folder(args.out, "give another --out")
+    if args.out is None:
+        return contextlib.nullcontext()
+    return locked_folder(args.out, "give another --out" if args.resume is None else "interrupt it")
 
 
 def begin(args: argparse.Namespace, made: Configuration) -> Callable[[], None]:

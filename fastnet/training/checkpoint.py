@@ -33,7 +33,8 @@ class Checkpoint(Callback):
     seconds : float, optional
         Write a checkpoint when at least this time has passed since the last one, in the middle of an epoch too.
     keep : int
-        The number of checkpoints to keep. Older ones are removed when a newer one is on the disk.
+        The number of checkpoints to keep, of those that were written. Older ones are removed when a newer one is on the
+        disk. While one is being written, only the newest of those that are due waits, so a short fit may write fewer.
     best : str, optional
         A measure of the history, such as "validation_cost". The checkpoint of the best epoch of this training is then
         also written to best.npz, which stays until there is a better epoch.

@@ -230,6 +230,7 @@ def _fit(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> FitSoFar:
         threads=checks.whole_number("threads", about["threads"], 1),
         is_stopped=checks.boolean("is_stopped", about["is_stopped"]),
         data={str(name): str(text) for name, text in about["data"].items()},
+        software={str(name): str(text) for name, text in about.get("software", {}).items()},
         callbacks=[
             (str(name), dict(values) | {key: arrays[array] for key, array in names.items()})
             for name, values, names in about["callbacks"]
