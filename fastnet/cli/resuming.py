@@ -155,7 +155,7 @@ def resume(args: argparse.Namespace) -> Trainer:
     folder = _folder(args)
     if not _checkpoints(folder):
         raise DataError(
-            f"{shown(args.out)} holds no checkpoint, so the training ended before the first: begin again with "
+            f"{shown(args.out)} holds no checkpoint and no complete results: begin the training again with "
             f"fastnet train --config {shlex.quote(os.path.join(args.out, FILE))} --out {shlex.quote(args.out)}"
         )
     return Trainer.resume(folder)

@@ -230,7 +230,7 @@ def test_a_folder_without_a_run_or_without_a_checkpoint_is_refused(
     for path in (waiting / resuming.CHECKPOINTS).iterdir():
         path.unlink()
     said = error(capsys, "train", "--resume", waiting)
-    assert "holds no checkpoint, so the training ended before the first: begin again with fastnet train " in said
+    assert "holds no checkpoint and no complete results: begin the training again with fastnet train " in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of folders")
