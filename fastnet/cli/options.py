@@ -44,6 +44,11 @@ _DASHES = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN
 _OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative number
 
 
+def flag(name: str) -> str:
+    """Return an option as the command line spells it, such as --batch-size for batch_size."""
+    return f"--{name.replace('_', '-')}"
+
+
 class Command(NamedTuple):
     """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status.
 

@@ -152,7 +152,9 @@ def reader_of_path(path: PathLike, labels: PathLike | None, reading: Reading) ->
     if kind in ("Arrow", "Parquet"):
         return TableReader(tables, reading)
     if kind == "CSV":
-        raise DataError(f"{name} is a CSV file, whose rows have no fixed place: convert it with fastnet convert first")
+        raise DataError(
+            f"{name} is a CSV file, in which no row can be read alone: convert it with fastnet convert first"
+        )
     raise DataError(
         f"{name} is no source ({kind}); expected an NPY, NPZ, Parquet or Arrow file, or a folder of such files"
     )
