@@ -53,7 +53,7 @@ def source(
           of h5py and zarr. (x, None) is for `predict`.
         - a stream: a generator of pairs (x, y), or anything else that can be iterated, or a function that returns a
           generator. Each pair has some rows.
-        - an object that follows the protocol `fastnet.source.Reader`: it has `__len__` and ``read(start, stop)``
+        - an object that follows the protocol `fastnet.data.Reader`: it has `__len__` and ``read(start, stop)``
     labels : path or array, optional
         The labels, if `data` holds only examples.
     label_column : str or int, optional
