@@ -1,4 +1,4 @@
-"""The files and formats of a network, as methods of Network. Not here: the formats themselves."""
+"""Files and other libraries, as methods of Network. `network_file.py` and `export/` have the formats."""
 
 from __future__ import annotations
 

@@ -297,6 +297,8 @@ COMMAND = Command(
         "fastnet train --data mnist --activation relu --cost cross_entropy \\\n"
         "      --optimizer momentum --nesterov --learning-rate 0.02 --weight-decay 5e-4 \\\n"
         "      --batch-size 64 --epochs 25",
+        "fastnet train --data mnist --epochs 100 --out runs/long --checkpoint-every 60s",
+        "fastnet train --resume runs/long",
     ),
     fill,
     run,

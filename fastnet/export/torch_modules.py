@@ -54,7 +54,7 @@ def to_torch(network: Architecture, parameters: Floats) -> Any:
             linear.weight.copy_(torch.from_numpy(w))
             linear.bias.copy_(torch.from_numpy(b))
         modules.append(linear)
-        if activation in MODULES:
+        if activation != "identity":
             kind, arguments = MODULES[activation]
             modules.append(kind(**arguments))
     return torch.nn.Sequential(*modules).eval()

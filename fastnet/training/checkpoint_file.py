@@ -8,7 +8,6 @@ states), and `checksum` (of all other arrays).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import re
@@ -27,6 +26,7 @@ from fastnet.data.files import PathLike, atomic_write, checked_path
 from fastnet.errors import DataError, warn
 from fastnet.network import Network
 from fastnet.text import plain, reason, shown
+from fastnet.training.hashing import hash_of
 from fastnet.training.history import FIELDS, TEXTS, Epoch
 from fastnet.training.state import FitSoFar, TrainingState, generator_from
 from fastnet.training.totals import Totals
@@ -66,7 +66,9 @@ def newest(folder: PathLike) -> tuple[Path, TrainingState]:
             return file, read(file)
         except DataError as error:
             warn(f"a checkpoint is skipped: {error}")
-    raise DataError(f"{shown(path)} holds no whole checkpoint: give the folder of a Checkpoint, or train anew")
+    raise DataError(
+        f"{shown(path)} holds no whole checkpoint: give the folder of a Checkpoint, or begin a new training"
+    )
 
 
 def check_folder(folder: Path, steps: int) -> None:
@@ -134,12 +136,8 @@ def _fields(record: Any) -> dict[str, Any]:
 
 def _checksum(arrays: Mapping[str, Array]) -> NDArray[np.uint8]:
     """Return the checksum (32,) of arrays: of their names, dtypes, shapes and bytes."""
-    digest = hashlib.blake2b(digest_size=32)
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.view(np.uint8).data if array.dtype.kind != "U" else array.tobytes())
-    return np.frombuffer(digest.digest(), np.uint8)
+    names = sorted(arrays)
+    return np.frombuffer(hash_of(*(arrays[name] for name in names), text="\n".join(names), n_bytes=32), np.uint8)
 
 
 # -- reading -------------------------------------------------------------------------------------------------------

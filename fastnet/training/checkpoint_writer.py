@@ -96,4 +96,4 @@ class Writer:
 
     def _tell(self) -> None:
         while self._problems:
-            warn(f"a checkpoint is missing, and the training goes on: {self._problems.pop(0)}")
+            warn(f"a checkpoint was not written, and the training goes on: {self._problems.pop(0)}")

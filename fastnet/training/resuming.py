@@ -302,4 +302,4 @@ def _keys(layers: Ints, rates: tuple[float, ...]) -> list[int]:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{shown(path)} is not a checkpoint that fastnet wrote: {reason(error)}; train anew")
+    return DataError(f"{shown(path)} is not a checkpoint that fastnet wrote: {reason(error)}; begin a new training")

@@ -207,7 +207,9 @@ def test_a_write_that_fails_warns_once_and_the_training_goes_on(tmp_path: Path, 
         usual(path, state)
 
     monkeypatch.setattr(checkpoint_writer, "write", full)
-    with pytest.warns(UserWarning, match="a checkpoint is missing, and the training goes on: cannot write") as told:
+    with pytest.warns(
+        UserWarning, match="a checkpoint was not written, and the training goes on: cannot write"
+    ) as told:
         trainer.fit(X, Y, epochs=6, callbacks=[Checkpoint(tmp_path, keep=9), Waiting()])
     assert len(told) == 1
     assert bits(trainer) == bits(undisturbed)
