@@ -114,10 +114,10 @@ def section(found: dict[str, list[dict[str, Any]]], n_bytes: int, buffer: int) -
     note = (
         f"An epoch of W1 on {n_bytes / 1e6:,.0f} MB of bytes, {WORKLOAD.title}, backend {in_file[0]['backend']}: "
         f"medians of {len(in_file)} rounds. From the file, training has {np.median(ratios):.0%} of the speed in memory "
-        f"(from {min(ratios):.0%} to {max(ratios):.0%}), with a shuffle buffer of {buffer / 1e6:,.0f} MB and at most "
-        f"{n_bytes / SHARE / 1e6:,.0f} MB of new address space. The memory is the largest growth of the resident "
-        "memory. "
-        f"It is {'below' if growth <= buffer + GROWTH else 'ABOVE'} buffer plus {GROWTH / 1e6:.0f} MB."
+        f"in the median round (from {min(ratios):.0%} to {max(ratios):.0%}), with a shuffle buffer of "
+        f"{buffer / 1e6:,.0f} MB and at most {n_bytes / SHARE / 1e6:,.0f} MB of new address space. The memory is the "
+        f"largest growth of the resident memory. It is {'below' if growth <= buffer + GROWTH else 'ABOVE'} buffer plus "
+        f"{GROWTH / 1e6:.0f} MB."
     )
     columns = ("images", "examples/s", "waiting", "memory, MB", "cost")
     records = [{"images": name, "rounds": rounds} for name, rounds in found.items()]

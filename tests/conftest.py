@@ -31,6 +31,9 @@ _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
 
+# pytest-xdist sets the width of a terminal, which fastnet would take for the user's wish to wrap its output.
+os.environ.pop("COLUMNS", None)
+
 # There is no deadline, because a backend may compile during the first example.
 settings.register_profile("fastnet", deadline=None, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)

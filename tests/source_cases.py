@@ -12,11 +12,8 @@ import numpy as np
 from fastnet.data import source
 from fastnet.source import Block, Source
 
-N, N_IN, N_OUT = (
-    1003,
-    70,
-    3,
-)  # 1003 rows are no whole number of batches; 70 inputs are enough for the kernels to skip zeros
+# 1003 rows are no whole number of batches. 70 inputs are enough for the kernels to skip zeros.
+N, N_IN, N_OUT = 1003, 70, 3
 RNG = np.random.default_rng(0)
 # The first half has few zeros and the second half many. A kernel skips zeros or not, for all of x.
 BYTES = np.where(RNG.random((N, N_IN)) < np.where(np.arange(N) < N // 2, 0.6, 0.1)[:, None], 200, 0).astype(np.uint8)

@@ -83,7 +83,10 @@ class ReadAhead(Generic[T]):
             if self._is_made.acquire(timeout=0 if is_gone else POLL_SECONDS):
                 return self._made
             if is_gone:
-                raise RuntimeError("the thread that reads the data has ended: does a forked process go on with a fit?")
+                raise RuntimeError(
+                    "the thread that reads the data has ended, as in a process that was forked during a fit: call fit "
+                    "in one process only"
+                )
         return None, StopIteration()
 
     def _run(self) -> None:

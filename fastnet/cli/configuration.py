@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from fastnet import backends
 from fastnet.checks import given
 from fastnet.cli import results
-from fastnet.cli.options import DATA_OPTIONS, Parser
+from fastnet.cli.options import DATA_OPTIONS, Parser, flag
 from fastnet.cli.progress import say
 from fastnet.data import Dataset
 from fastnet.errors import DataError, warn
@@ -66,10 +66,10 @@ def _of_run(parser: Parser, flags: Mapping[str, Any], folder: str) -> dict[str, 
     for name, value in flags.items():
         same = os.path.realpath(value) == os.path.realpath(folder) if name == "out" else value == values.get(name)
         if name not in _WITH_RESUME and not same:
-            flag = "--set" if name == "left_out" else f"--{name.replace('_', '-')}"
+            given_as = "--set" if name == "left_out" else flag(name)
             raise ValueError(
-                f"--resume continues the training of {shown(folder)} as it began, but {flag} would change it: leave "
-                f"out {flag}, or begin another training with --config {shown(path)}"
+                f"--resume continues the training of {shown(folder)} as it began, but {given_as} would change it: "
+                f"leave out {given_as}, or begin another training with --config {shown(path)}"
             )
     return values
 
@@ -123,9 +123,8 @@ def _option(parser: Parser, name: str, where: str, known: Sequence[str] = ()) ->
     """Return the option of a name: one that decides the training, or one of those `known`, if these are given."""
     options = parser.options()
     known = known or [*without(options, *RESULTS, *_NEVER)]
-    if name not in known and name in RESULTS:
-        flag = f"--{name.replace('_', '-')}"
-        raise ValueError(f"{where}: {name} is not part of a configuration: give {flag} on the command line")
+    if name not in known and name in options and flag(name) in options[name].option_strings:
+        raise ValueError(f"{where}: {name} is not part of a configuration: give {flag(name)} on the command line")
     if name not in known:
         hint = parser.closest(name, known)
         raise ValueError(f"{where}: there is no option {given(name)}{hint}")

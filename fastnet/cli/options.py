@@ -44,6 +44,11 @@ _DASHES = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN
 _OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative number
 
 
+def flag(name: str) -> str:
+    """Return an option as the command line spells it, such as --batch-size for batch_size."""
+    return f"--{name.replace('_', '-')}"
+
+
 class Command(NamedTuple):
     """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status.
 
@@ -143,7 +148,7 @@ def add_data_options(command: argparse.ArgumentParser, default: str | None = _DA
         "--data",
         default=default,
         metavar="NAME",
-        help=f"{', '.join(data.names())}, or your own NPZ, CSV, Parquet or IDX file or folder "
+        help=f"{', '.join(data.names())}, or your own NPZ, CSV, Parquet, Arrow or IDX file or folder "
         f"(default: {default or 'the data of the training'})",
     )
     add_file_options(command)
@@ -164,9 +169,7 @@ def add_file_options(command: argparse.ArgumentParser) -> None:
 
 def add_label_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say where the labels are, and what the numbers are."""
-    command.add_argument(
-        "--labels", metavar="FILE", help="the file of labels, if the file of --data holds only examples"
-    )
+    command.add_argument("--labels", metavar="FILE", help="the file of labels, if the data hold only examples")
     command.add_argument(
         "--label-column",
         type=_column,

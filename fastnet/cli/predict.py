@@ -32,7 +32,10 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_model_option(parser)
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a CSV, Parquet, IDX, NPY or NPZ file, or an 8-bit picture"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a CSV, Parquet, Arrow, IDX, NPY or NPZ file, a folder of shards, or an 8-bit picture",
     )
     parser.add_argument(
         "--out", metavar="FILE", help="write the rows of the table with their labels and probabilities into this file"

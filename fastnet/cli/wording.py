@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 
+from fastnet.cli.options import flag
 from fastnet.errors import FastnetError
 
 _OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
@@ -37,7 +38,7 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     arguments : iterable of str
         The names of the arguments that are options of the command line, such as label_column for --label-column.
     """
-    options = {name: f"--{name.replace('_', '-')}" for name in arguments} | _OTHER_NAMES
+    options = {name: flag(name) for name in arguments} | _OTHER_NAMES
     if "standardize" in options:
         message = re.sub(r"use sklearn\.preprocessing\.StandardScaler\([^)]*\)", "use --standardize", message)
     message = re.sub(r"^column (\d+) of x(?= has )", lambda found: f"column {int(found[1]) + 1}", message)

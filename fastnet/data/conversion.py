@@ -79,8 +79,8 @@ def convert(
     once to write the rows in their order. Other data are read as `load` reads them, and must fit in memory.
 
     The folder gets the files x-00000.npy, y-00000.npy, x-00001.npy, ... and schema.json. It appears when it is
-    complete. Test rows go into a folder ``test`` inside it, of the same form. Which rows of a table these are depends
-    on their numbers only.
+    complete. Test rows go into a folder ``test`` inside it, of the same form. The position of
+    a row in a table decides whether it is one of them.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def to_c(network: Architecture, parameters: Floats, path: str | os.PathLike[str]
 
     layers = zip(*network.views(parameters), strict=True)
     arrays = [array(real, f"w{k}", w.T) + array(real, f"b{k}", b) for k, (w, b) in enumerate(layers, 1)]
-    used = [activation for activation in dict.fromkeys(network.activations_by_layer) if activation in c_template.BODIES]
+    used = [activation for activation in dict.fromkeys(network.activations_by_layer) if activation != "identity"]
     bodies = {activation: filled(c_template.BODIES[activation]) for activation in used}
     text = filled(
         c_template.FILE,
@@ -127,7 +127,7 @@ def _calls(network: Architecture, name: str, real: str) -> Iterator[str]:
 
 def _activated(activation: str, name: str, array: str, n: int) -> str:
     """Return the line that applies an activation to an array, or "" for identity."""
-    return f"    {name}_{activation}({array}, {n});\n" if activation in c_template.BODIES else ""
+    return f"    {name}_{activation}({array}, {n});\n" if activation != "identity" else ""
 
 
 def _tests(network: Architecture, parameters: Floats) -> tuple[Floats, NDArray[np.uint8], Floats]:

@@ -8,12 +8,12 @@ states), and `checksum` (of all other arrays).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fastnet.data.files import PathLike, atomic_write, checked_path
 from fastnet.errors import DataError, warn
 from fastnet.network import Network
 from fastnet.text import plain, reason, shown
+from fastnet.training.hashing import hash_of
 from fastnet.training.history import FIELDS, TEXTS, Epoch
 from fastnet.training.state import FitSoFar, TrainingState, generator_from
 from fastnet.training.totals import Totals
@@ -65,7 +66,9 @@ def newest(folder: PathLike) -> tuple[Path, TrainingState]:
             return file, read(file)
         except DataError as error:
             warn(f"a checkpoint is skipped: {error}")
-    raise DataError(f"{shown(path)} holds no whole checkpoint: give the folder of a Checkpoint, or train anew")
+    raise DataError(
+        f"{shown(path)} holds no whole checkpoint: give the folder of a Checkpoint, or begin a new training"
+    )
 
 
 def check_folder(folder: Path, steps: int) -> None:
@@ -111,7 +114,7 @@ def _arrays_of(state: TrainingState) -> dict[str, Array]:
         "generator": plain(state.generator),
         "totals": state.totals and {**_fields(state.totals), "sums": state.totals.sums.tolist()},
         "columns": NUMBERS,
-        "texts": [[texts, len([*same])] for texts, same in groupby(records, _texts)],
+        "texts": [[texts, len([*same])] for texts, same in groupby(records, attrgetter(*TEXTS))],
         "fit": state.fit and {**_fields(state.fit), "callbacks": []},
     }
     for name, values in state.fit.callbacks if state.fit else ():
@@ -131,18 +134,10 @@ def _fields(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-def _texts(record: Epoch) -> list[str]:
-    return [getattr(record, name) for name in TEXTS]
-
-
 def _checksum(arrays: Mapping[str, Array]) -> NDArray[np.uint8]:
     """Return the checksum (32,) of arrays: of their names, dtypes, shapes and bytes."""
-    digest = hashlib.blake2b(digest_size=32)
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.view(np.uint8).data if array.dtype.kind != "U" else array.tobytes())
-    return np.frombuffer(digest.digest(), np.uint8)
+    names = sorted(arrays)
+    return np.frombuffer(hash_of(*(arrays[name] for name in names), text="\n".join(names), n_bytes=32), np.uint8)
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -233,6 +228,7 @@ def _fit(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> FitSoFar:
         threads=checks.whole_number("threads", about["threads"], 1),
         is_stopped=checks.boolean("is_stopped", about["is_stopped"]),
         data={str(name): str(text) for name, text in about["data"].items()},
+        software={str(name): str(text) for name, text in about.get("software", {}).items()},
         callbacks=[
             (str(name), dict(values) | {key: arrays[array] for key, array in names.items()})
             for name, values, names in about["callbacks"]

@@ -50,6 +50,8 @@ def compare(folders: Sequence[PathLike]) -> Comparison:
 
     Raises
     ------
+    TypeError
+        `folders` is no sequence, or a single path.
     ValueError
         There are no folders.
     DataError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from fastnet.checks import AnyRows, kernel_rows
 from fastnet.kernels import contract as c
 from fastnet.training.fit import Fit
+from fastnet.training.hashing import hash_of
 from fastnet.training.inputs import Examples
 
-SAMPLE_BYTES = 1 << 20  # a larger array is sampled: hashing takes about 1 ms per MiB
+SAMPLE_BYTES = 1 << 20  # a larger array is sampled: hashing takes one to two milliseconds per MiB
 
 
 def fingerprint(fit: Fit) -> dict[str, str]:
@@ -61,22 +61,15 @@ def _rows(x: AnyRows) -> str:
     n_in = x.n_in if isinstance(x, c.SparseRows) else x.shape[1]
     sample = kernel_rows(x[_sample(len(x), n_in * x.dtype.itemsize)])
     arrays = [sample.starts, sample.indices, sample.values] if isinstance(sample, c.SparseRows) else [sample]
-    return f"{x.dtype} {(len(x), n_in)} {_hash(*arrays)}"
+    return f"{x.dtype} {(len(x), n_in)} {hash_of(*arrays).hex()}"
 
 
 def _array(array: NDArray[Any]) -> str:
     numbers = _sample(len(array), array[:1].nbytes)
-    return f"{array.dtype} {array.shape} {_hash(array[numbers])}"
+    return f"{array.dtype} {array.shape} {hash_of(array[numbers]).hex()}"
 
 
 def _sample(n: int, row_bytes: int) -> c.Ints:
     """Return the numbers of the rows that count."""
     count = min(n, max(16, SAMPLE_BYTES // max(row_bytes, 1)))
     return np.arange(count) * n // max(count, 1)
-
-
-def _hash(*arrays: NDArray[Any]) -> str:
-    digest = hashlib.blake2b(digest_size=12)
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

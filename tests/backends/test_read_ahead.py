@@ -37,7 +37,7 @@ def test_making_an_item_overlaps_with_the_caller_s_work() -> None:
     with ReadAhead(counting(10, [], seconds=0.03)) as items:
         for _ in items:
             time.sleep(0.05)
-    assert 0.03 <= items.waited < 0.2  # for the first item, but not for all ten
+    assert 0.01 < items.waited < 0.2  # for the first item, which begins before the caller asks, but not for all ten
 
 
 def test_a_caller_that_stops_early_leaves_no_thread() -> None:

@@ -51,8 +51,8 @@ def test_a_saved_run_loads_unchanged(run: Run, tmp_path: Path) -> None:
         ("history.json", '{"epoch": 1}', "not a history"),
         ("history.json", '{"epoch": [1]}', "not a history"),
         ("network.npz", None, "there is no file"),
-        ("network.npz", "zip", "not an NPZ file"),
-        ("initial.npz", "zip", "not an NPZ file"),
+        ("network.npz", "zip", "neither an NPZ file nor"),
+        ("initial.npz", "zip", "neither an NPZ file nor"),
     ],
 )
 def test_an_incomplete_folder_is_refused(name: str, text: str | None, said: str, run: Run, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def source(
           of h5py and zarr. (x, None) is for `predict`.
         - a stream: a generator of pairs (x, y), or anything else that can be iterated, or a function that returns a
           generator. Each pair has some rows.
-        - an object that follows the protocol `fastnet.source.Reader`: it has `__len__` and ``read(start, stop)``
+        - an object that follows the protocol `fastnet.data.Reader`: it has `__len__` and ``read(start, stop)``
     labels : path or array, optional
         The labels, if `data` holds only examples.
     label_column : str or int, optional
@@ -152,7 +152,9 @@ def reader_of_path(path: PathLike, labels: PathLike | None, reading: Reading) ->
     if kind in ("Arrow", "Parquet"):
         return TableReader(tables, reading)
     if kind == "CSV":
-        raise DataError(f"{name} is a CSV file, whose rows have no fixed place: convert it with fastnet convert first")
+        raise DataError(
+            f"{name} is a CSV file, in which no row can be read alone: convert it with fastnet convert first"
+        )
     raise DataError(
         f"{name} is no source ({kind}); expected an NPY, NPZ, Parquet or Arrow file, or a folder of such files"
     )
