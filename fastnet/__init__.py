@@ -16,7 +16,7 @@ from fastnet import backends
 from fastnet.backends import use_backend
 from fastnet.backends.warming import warmup
 from fastnet.costs import CrossEntropy, Huber, Quantile
-from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
+from fastnet.errors import BackendError, DataError, DivergedError, FastnetError, MissingLibraryError
 from fastnet.evaluation import Evaluation
 from fastnet.network import Network
 from fastnet.predictor import Predictor
@@ -76,6 +76,7 @@ __all__ = [
     "Huber",
     "JSONLines",
     "Logger",
+    "MissingLibraryError",
     "Momentum",
     "Network",
     "Predictor",

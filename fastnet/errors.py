@@ -21,6 +21,10 @@ class BackendError(FastnetError, RuntimeError):
     """The named backend does not exist or cannot be used on this machine. The message says how to get it."""
 
 
+class MissingLibraryError(FastnetError, ImportError):
+    """A call needs a library that is not installed. The message has the command that installs it."""
+
+
 class DivergedError(FastnetError, ArithmeticError):
     """The cost, a parameter or the optimiser's state is no longer finite. The network keeps its last good parameters.
 
@@ -45,11 +49,11 @@ class DivergedError(FastnetError, ArithmeticError):
 
 
 def require_extra(module: str, need: str, extra: str) -> None:
-    """Import a module of an extra. If it is missing, raise FastnetError with a message that starts with `need`."""
+    """Import a module of an extra. If it is missing, raise MissingLibraryError, whose message starts with `need`."""
     try:
         import_module(module)
     except ImportError as error:
-        raise FastnetError(f'{need} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None
+        raise MissingLibraryError(f'{need} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None
 
 
 def warn(message: str) -> None:

@@ -71,7 +71,7 @@ def write(
     ------
     DataError
         The file cannot be written.
-    FastnetError
+    MissingLibraryError
         The file is a safetensors file, and this machine lacks safetensors.
     """
     about = json.dumps(_described(network, parameters, largest_input, schema))
@@ -104,7 +104,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
     ------
     DataError
         The file is missing, is damaged or holds no network, or the block raised TypeError or ValueError.
-    FastnetError
+    MissingLibraryError
         The file is a safetensors file, and this machine lacks safetensors.
     """
     checked_path("path", path)

@@ -36,7 +36,7 @@ class NetworkFormats(Architecture):
         ------
         DataError
             The file cannot be written.
-        FastnetError
+        MissingLibraryError
             The name ends in .safetensors, and this machine lacks safetensors.
         """
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
@@ -69,7 +69,7 @@ class NetworkFormats(Architecture):
         ------
         DataError
             The file is missing or damaged, or was not written by `save`.
-        FastnetError
+        MissingLibraryError
             The file is a safetensors file, and this machine lacks safetensors.
         """
         from fastnet import network_file
@@ -100,7 +100,7 @@ class NetworkFormats(Architecture):
 
         Raises
         ------
-        FastnetError
+        MissingLibraryError
             The package onnx is missing (extra `onnx`).
         DataError
             The file cannot be written.
@@ -138,7 +138,7 @@ class NetworkFormats(Architecture):
 
         Raises
         ------
-        ImportError
+        MissingLibraryError
             PyTorch is missing.
 
         Examples
@@ -188,13 +188,13 @@ class NetworkFormats(Architecture):
 
         Raises
         ------
-        ImportError
+        MissingLibraryError
             PyTorch is missing.
         TypeError
             `module` is not a torch.nn.Module.
         ValueError
-            A module is not understood or in a wrong place, the parameters are neither float32 nor float64, or the
-            output, the cost and the task do not fit together. The error names the place of the module.
+            A module is not understood, is in a wrong place or has hooks, the parameters are neither float32 nor
+            float64, or the output, the cost and the task do not fit together. The error names the place of the module.
 
         Examples
         --------
@@ -233,7 +233,7 @@ class NetworkFormats(Architecture):
 
         Raises
         ------
-        ImportError
+        MissingLibraryError
             scikit-learn is missing.
         ValueError
             scikit-learn cannot express the network, or `classes` has not one label for each class. It has one of

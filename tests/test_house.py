@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -102,6 +103,14 @@ def test_the_drawing_of_the_layers_shows_every_import() -> None:
     assert drawn.keys() | lowest == {path.stem for path in PACKAGE.iterdir()} - {"__init__", "__pycache__", "py"}
 
 
+@pytest.mark.skipif(not (CHECKOUT / "pyproject.toml").exists(), reason="needs a checkout")
+def test_the_wheel_gets_every_package() -> None:
+    told = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    roots = PACKAGE, PACKAGE / "kernels", PACKAGE / "bench"  # in a checkout the last two are links
+    found = {path.parent.relative_to(PACKAGE.parent).parts for root in roots for path in root.rglob("__init__.py")}
+    assert sorted(told) == sorted(".".join(parts) for parts in found)
+
+
 def private_reaches(source: str) -> list[str]:
     """Return each `x._name` of a source. Names that the source defines, and self._name and cls._name, do not count."""
     tree = ast.parse(source)
@@ -121,8 +130,11 @@ def private_reaches(source: str) -> list[str]:
     ]
 
 
-# argparse has no public names for these types.
-ALLOWED = ("argparse._ActionsContainer", "argparse._ArgumentGroup", "argparse._SubParsersAction")
+# argparse has no public names for these types, and PyTorch has none for the hooks of a module.
+ALLOWED = (
+    *("argparse._ActionsContainer", "argparse._ArgumentGroup", "argparse._SubParsersAction"),
+    *("module._forward_hooks", "module._forward_pre_hooks"),
+)
 
 
 def test_nothing_reaches_into_another_module_s_private_names() -> None:

@@ -123,7 +123,7 @@ def _option(parser: Parser, name: str, where: str, known: Sequence[str] = ()) ->
     """Return the option of a name: one that decides the training, or one of those `known`, if these are given."""
     options = parser.options()
     known = known or [*without(options, *RESULTS, *_NEVER)]
-    if name not in known and name in RESULTS:
+    if name not in known and name in options and flag(name) in options[name].option_strings:
         raise ValueError(f"{where}: {name} is not part of a configuration: give {flag(name)} on the command line")
     if name not in known:
         hint = parser.closest(name, known)

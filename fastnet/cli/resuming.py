@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnet import checks
-from fastnet.data.files import PathLike, atomic_write
+from fastnet.data.files import PathLike, atomic_write, locked_folder
 from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.checkpoint import Checkpoint
@@ -60,6 +60,13 @@ def check_place(args: argparse.Namespace) -> None:
             f"--out {shown(args.out)} holds the checkpoints of a training that is not finished: continue it with "
             f"{command(args.out)}, give another --out, or delete {shown(_folder(args))}"
         )
+
+
+def alone(args: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which no other command trains into the folder of --out."""
+    if args.out is None:
+        return contextlib.nullcontext()
+    return locked_folder(args.out, "give another --out" if args.resume is None else "interrupt it")
 
 
 def begin(args: argparse.Namespace, made: Configuration) -> Callable[[], None]:
@@ -148,7 +155,7 @@ def resume(args: argparse.Namespace) -> Trainer:
     folder = _folder(args)
     if not _checkpoints(folder):
         raise DataError(
-            f"{shown(args.out)} holds no checkpoint, so the training ended before the first: begin again with "
+            f"{shown(args.out)} holds no checkpoint and no complete results: begin the training again with "
             f"fastnet train --config {shlex.quote(os.path.join(args.out, FILE))} --out {shlex.quote(args.out)}"
         )
     return Trainer.resume(folder)

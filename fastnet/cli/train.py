@@ -39,9 +39,16 @@ def run(args: argparse.Namespace) -> int:
     for name in ("epochs", "seed", "patience"):
         if getattr(args, name) is not None:
             checks.whole_number(name, getattr(args, name), 0)
-    if not args.show_config:  # which makes no folder
-        results.check_training(args)
+    if args.show_config:  # which makes no folder
+        return _train(args)
+    results.check_training(args)
+    with resuming.alone(args):
         resuming.check_place(args)
+        return _train(args)
+
+
+def _train(args: argparse.Namespace) -> int:
+    """Train, test and write the files, or print the configuration. Return the exit status."""
     choice = backends.resolve(args.backend)
     data = load_data(args, may_be_large=True)
     recipe = recipe_for(data)

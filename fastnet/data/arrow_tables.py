@@ -43,7 +43,7 @@ def read_arrow(path: PathLike) -> Table:
     ------
     DataError
         The file cannot be read, has no rows, or has two columns of one name.
-    FastnetError
+    MissingLibraryError
         This machine lacks pyarrow.
     """
     paths = arrow_files(path) if os.path.isdir(path) else [path]
@@ -91,7 +91,7 @@ class ArrowFile:
 
     Raises
     ------
-    DataError, FastnetError
+    DataError, MissingLibraryError
         As `read_arrow` raises them.
     """
 

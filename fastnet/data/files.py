@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from fastnet import checks
-from fastnet.data.temporary_files import temporary_file
+from fastnet.data.temporary_files import lock, temporary_file, unlock
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
 
@@ -131,3 +131,29 @@ def make_folder(folder: PathLike, advice: str = "give another name") -> Path:
     except OSError as error:
         raise DataError(f"cannot make the folder {shown(path)} ({error.strerror}): {advice}") from error
     return path
+
+
+@contextmanager
+def locked_folder(folder: PathLike, advice: str = "give another folder") -> Iterator[None]:
+    """A context that only one block at a time may be in for a folder, of all threads and processes of a machine.
+
+    The operating system frees the lock of a killed process. A file system without locks, and Windows, refuse nothing.
+
+    Raises
+    ------
+    DataError
+        Another block holds the lock. The message ends with the advice.
+    """
+    try:
+        descriptor = os.open(checked_path("folder", folder), os.O_RDONLY)
+    except OSError:  # Windows opens no folder
+        yield
+        return
+    owner = os.getpid()
+    if lock(descriptor) is False:
+        os.close(descriptor)
+        raise DataError(f"another training writes to {shown(folder)}: wait for its end, or {advice}")
+    try:
+        yield
+    finally:
+        (unlock if os.getpid() == owner else os.close)(descriptor)  # a forked child must not free the lock

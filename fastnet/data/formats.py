@@ -91,7 +91,7 @@ def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
     ------
     DataError
         The reader of the format refuses the file.
-    FastnetError
+    MissingLibraryError
         A Parquet or Arrow file needs pyarrow, and this machine lacks it.
     """
     is_csv = not os.path.isdir(path) and format_of(path) == "CSV"

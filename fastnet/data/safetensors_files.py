@@ -21,7 +21,7 @@ def is_safetensors(start: bytes) -> bool:
 
 
 def wants_safetensors(path: PathLike) -> bool:
-    """Whether a path names a safetensors file to write. Raises FastnetError if it does and the library is missing."""
+    """Whether a path names a safetensors file to write. Raises MissingLibraryError if the library is missing then."""
     wanted = checked_path("path", path).lower().endswith(SUFFIX)
     if wanted:
         _require(path)
@@ -51,7 +51,7 @@ def read_safetensors(path: PathLike) -> tuple[dict[str, str], dict[str, Array]]:
     ------
     DataError
         The file cannot be read, is not a valid safetensors file, or has a tensor of a dtype that NumPy lacks.
-    FastnetError
+    MissingLibraryError
         This machine lacks safetensors.
     """
     _require(path)

@@ -36,7 +36,7 @@ def temporary_file(folder: str) -> Iterator[BinaryIO]:
         try:
             with open(path, "x+b") as file:  # open() applies the user's umask; tempfile does not
                 # Another process may have found the file before it was locked, and may have removed it.
-                if _lock(file.fileno()) is False or not os.fstat(file.fileno()).st_nlink:
+                if lock(file.fileno()) is False or not os.fstat(file.fileno()).st_nlink:
                     continue
                 yield file
                 return
@@ -61,7 +61,7 @@ def _remove_leftover(path: str, is_local: bool) -> None:
         return
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))  # NFS locks only files open for writing
     try:
-        is_free = _lock(descriptor)
+        is_free = lock(descriptor)
         if is_free:
             os.unlink(path)
     finally:
@@ -70,8 +70,8 @@ def _remove_leftover(path: str, is_local: bool) -> None:
         os.unlink(path)
 
 
-def _lock(descriptor: int) -> bool | None:
-    """Take the lock of a file until the file is closed. False: it is taken. None: this file system has no locks."""
+def lock(descriptor: int) -> bool | None:
+    """Take the lock of an open file or folder, until this is closed. False: it is taken. None: there are no locks."""
     if sys.platform == "win32":
         return None
     try:
@@ -81,6 +81,14 @@ def _lock(descriptor: int) -> bool | None:
     except OSError:
         return None
     return True
+
+
+def unlock(descriptor: int) -> None:
+    """Free the lock of a file or folder, although forked processes still have it open. Then close it."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 @cache

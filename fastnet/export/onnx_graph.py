@@ -53,7 +53,7 @@ class Graph:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         The package onnx is missing.
     ValueError
         x_dtype is another dtype.

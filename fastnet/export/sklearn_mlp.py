@@ -11,9 +11,11 @@ from fastnet import checks
 from fastnet.architecture import Architecture, Floats
 from fastnet.data.encoding import Column
 from fastnet.data.schema import Schema
+from fastnet.errors import require_extra
 from fastnet.export.parts import Layer, Parts, joined
 from fastnet.kernels.formulas import n_classes
 from fastnet.names import Output
+from fastnet.text import reason
 
 # scikit-learn's names of activations and ours
 ACTIVATIONS: dict[str, Output] = {
@@ -43,20 +45,21 @@ def from_sklearn(mlp: Any) -> tuple[Parts, Schema | None]:
     kind = type(mlp).__name__
     if not (hasattr(mlp, "hidden_layer_sizes") and hasattr(mlp, "activation")):
         raise TypeError(
-            f"mlp must be an MLPClassifier or MLPRegressor, not {checks.given(mlp)}: of a Pipeline give the last step"
+            f"mlp must be an MLPClassifier or MLPRegressor, or the last step of a Pipeline, not {checks.given(mlp)}"
         )
     if not hasattr(mlp, "coefs_"):
         raise ValueError(f"the {kind} is not fitted: call its fit first")
     classes = getattr(mlp, "classes_", None)
     if classes is not None and len(classes) == 1:
         raise ValueError(f"the {kind} was fitted on one class only, {classes[0]!r}: a network needs two or more")
+    hidden = ACTIVATIONS[checks.name_of("activation", mlp.activation, HIDDEN)]
     output = checks.name_of("out_activation_", mlp.out_activation_, COSTS)
     layers = [
         Layer(f"layer {k}", np.asarray(w).T, np.asarray(b))
         for k, (w, b) in enumerate(zip(mlp.coefs_, mlp.intercepts_, strict=True), 1)
     ]
     settings = {
-        "activation": [ACTIVATIONS[mlp.activation]] * (len(layers) - 1),
+        "activation": [hidden] * (len(layers) - 1),
         "output": ACTIVATIONS[output],
         "cost": COSTS[output],
         "task": _task(classes, len(layers[-1].biases), output),
@@ -87,16 +90,15 @@ def to_sklearn(network: Architecture, parameters: Floats, classes: Any) -> Any:
 
     Raises
     ------
-    ImportError
+    MissingLibraryError
         scikit-learn is missing.
     ValueError
         scikit-learn cannot express the network, or there is not one label for each class.
     """
-    try:
-        from sklearn.neural_network import MLPClassifier, MLPRegressor  # imported here, since it takes a second
-        from sklearn.preprocessing import LabelBinarizer
-    except ImportError as error:
-        raise ImportError(f'scikit-learn is missing ({error}): python -m pip install "fastnet-mlp[sklearn]"') from None
+    require_extra("sklearn.neural_network", "to_sklearn needs scikit-learn", "sklearn")
+    from sklearn.neural_network import MLPClassifier, MLPRegressor  # imported here, since it takes a second
+    from sklearn.preprocessing import LabelBinarizer
+
     hidden, output = _activations(network)
     views = network.views(parameters)
     coefs, intercepts = [w.T.copy() for w in views.weights], [b.copy() for b in views.biases]
@@ -127,7 +129,13 @@ def to_sklearn(network: Architecture, parameters: Floats, classes: Any) -> Any:
     else:
         model = MLPClassifier(**arguments)
         labels = _labels(network, classes)
-        binarizer = LabelBinarizer().fit(labels if network.is_classifier else np.zeros((1, len(labels)), np.int64))
+        try:
+            binarizer = LabelBinarizer().fit(labels if network.is_classifier else np.zeros((1, len(labels)), np.int64))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"scikit-learn takes no classes such as {checks.given(labels.tolist())} ({reason(error)}): give texts, "
+                "or whole numbers"
+            ) from error
         binarizer.classes_ = labels  # in the order of the outputs; `fit` sorts them
         fitted |= {"classes_": labels, "_label_binarizer": binarizer}
     vars(model).update(fitted)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.errors import MissingLibraryError
+
 try:
     import torch
 except ImportError as error:
-    raise ImportError(f"PyTorch is missing ({error}): python -m pip install torch") from None
+    raise MissingLibraryError(f"this needs PyTorch ({error}): python -m pip install torch") from None
 
 from fastnet.architecture import Architecture, Floats
 from fastnet.export.parts import Layer, Parts, joined
@@ -90,6 +92,7 @@ def from_torch(module: Any, output: str | None) -> Parts:
                 raise ValueError(f"{name} must have start_dim=1 and end_dim=-1: a network's inputs are rows")
         elif type(leaf) not in WITHOUT_EFFECT:
             raise ValueError(_refusal(name, leaf))
+        _refuse_hooks(name, leaf)
     if not layers:
         raise ValueError("the module has no Linear: give a torch.nn.Sequential of Linear and activation modules")
     if activations[-1] and output not in (None, activations[-1]):
@@ -101,11 +104,18 @@ def from_torch(module: Any, output: str | None) -> Parts:
 
 def _leaves(module: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yield the modules in a Sequential and in the Sequentials inside, each with its place and class as text."""
+    place = f"module {path or 0} ({type(module).__name__})"
     if type(module) is torch.nn.Sequential:
+        _refuse_hooks(place, module)
         for name, child in module.named_children():
             yield from _leaves(child, f"{path}.{name}" if path else name)
     else:
-        yield f"module {path or 0} ({type(module).__name__})", module
+        yield place, module
+
+
+def _refuse_hooks(name: str, module: Any) -> None:
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{name} has forward hooks, which a network would not call: remove them first")
 
 
 def _layer(name: str, linear: Any) -> Layer:

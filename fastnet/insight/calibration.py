@@ -198,7 +198,7 @@ def fit_temperature(network: Network, x: Any, y: Any, *, backend: BackendName | 
     ------
     ValueError
         The network is a regression network, or the data do not fit.
-    FastnetError
+    MissingLibraryError
         SciPy is missing (the extra `insight`).
 
     Examples

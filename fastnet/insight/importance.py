@@ -98,7 +98,7 @@ def importance(
         `model` is neither a network nor an estimator.
     ValueError
         The data or the names do not fit, or x is sparse.
-    FastnetError
+    MissingLibraryError
         scikit-learn is missing (the extra `sklearn`).
 
     Examples

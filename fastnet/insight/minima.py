@@ -230,7 +230,7 @@ def match_neurons(a: Network, b: Network) -> Network:
     ------
     TypeError, ValueError
         The two networks differ in their layers.
-    FastnetError
+    MissingLibraryError
         SciPy is missing (the extra `insight`).
 
     Examples

@@ -98,7 +98,7 @@ def partial_dependence(
         `model` is neither a network nor an estimator.
     ValueError
         There is no such column, the data or the names do not fit, or x is sparse.
-    FastnetError
+    MissingLibraryError
         scikit-learn is missing (the extra `sklearn`).
 
     Examples

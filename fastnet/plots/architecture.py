@@ -70,7 +70,7 @@ def architecture(
     ------
     TypeError
         `network` is no network, or `image_shape` is no pair of whole numbers.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -72,7 +72,7 @@ def confusion(
         `network` is neither a network nor a matrix, or `ax` is no Axes.
     ValueError
         There are more or fewer names than classes, the network is a regression network, or the data do not fit.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -171,7 +171,7 @@ def mistakes(
     ------
     ValueError
         There are no images.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -209,7 +209,7 @@ def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

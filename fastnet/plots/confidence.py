@@ -59,7 +59,7 @@ def noise(
         `found` is no result of fastnet.insight.
     ValueError
         The shape does not fit.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -152,7 +152,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     ------
     TypeError
         `found` is no result of fastnet.insight.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -33,7 +33,7 @@ def data_size(found: DataSize) -> Figure:
     ------
     TypeError
         `found` is no result of fastnet.insight.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -40,7 +40,7 @@ def descent_log(log: DescentLog) -> Figure:
     ------
     TypeError
         `log` is no result of fastnet.insight.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -101,7 +101,7 @@ def range_test(test: RangeTest) -> Figure:
     ------
     TypeError
         `test` is no result of fastnet.insight.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -142,7 +142,7 @@ def batches(runs: Sequence[BatchRun]) -> Figure:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -50,7 +50,7 @@ def excitation(
         `found` or `ideal` is no result of fastnet.insight.
     ValueError
         The shape does not fit, or `found` and `ideal` are of different layers.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

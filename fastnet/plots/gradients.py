@@ -40,7 +40,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
         `ranking` is no result of fastnet.insight.
     ValueError
         A fraction is at most 0, or above 1.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -106,7 +106,7 @@ def neuron_gradients(
     ------
     TypeError, ValueError
         `network` is no network, or the gradient, the shape or the neurons do not fit the network.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

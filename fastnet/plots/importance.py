@@ -50,7 +50,7 @@ def importance(found: Importance, *, width: float = style.COLUMN, ax: Axes | Non
     ------
     TypeError
         `found` is no result of fastnet.insight, or `ax` is no Axes.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -114,7 +114,7 @@ def partial_dependence(
         `found` is no result of fastnet.insight, or `ax` is no Axes.
     ValueError
         There are no results, their outputs differ, or there are several results and `ax`.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -34,7 +34,7 @@ def landscape(found: Landscape) -> Figure:
     ------
     TypeError
         `found` is no result of fastnet.insight.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -37,7 +37,7 @@ def memorization(conditions: Mapping[str, Memorization]) -> Figure:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -90,7 +90,7 @@ def corruption(results: Sequence[Memorization]) -> Figure:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -135,7 +135,7 @@ def memorization_effect(
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -184,7 +184,7 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

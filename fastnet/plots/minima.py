@@ -37,7 +37,7 @@ def minima(found: Minima) -> Figure:
     ------
     TypeError
         `found` is no result of fastnet.insight.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -87,7 +87,7 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

@@ -56,7 +56,7 @@ def predictions(
         `network` is no network.
     ValueError
         The network is no regression network, or the data do not fit.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

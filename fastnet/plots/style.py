@@ -70,7 +70,7 @@ _STYLE = {
 
 
 def check() -> None:
-    """Raise FastnetError where Matplotlib is missing."""
+    """Raise MissingLibraryError where Matplotlib is missing."""
     require_extra("matplotlib", "pictures need Matplotlib", "plot")
 
 

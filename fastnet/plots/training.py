@@ -61,7 +61,7 @@ def history(
         `history` is no History, Run or Mapping, nor several of them.
     ValueError
         A history has no epochs, or lacks a column, or there are no histories.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

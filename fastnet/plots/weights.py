@@ -81,7 +81,7 @@ def weights(
     ValueError
         The shape, the names or the deviations do not fit, the networks differ in their sizes, there is no such layer,
         or the picture does not fit into `ax` because it has several axes.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples
@@ -207,7 +207,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
         `found` is no result of fastnet.insight.
     ValueError
         The shape does not fit.
-    FastnetError
+    MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
     Examples

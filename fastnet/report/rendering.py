@@ -21,7 +21,7 @@ def check() -> None:
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         Matplotlib, Jinja2 or SciPy is missing. The message says what to install.
     """
     check_page()
@@ -29,7 +29,7 @@ def check() -> None:
 
 
 def check_page() -> None:
-    """Check that the extra of any page is installed. Raise FastnetError where Matplotlib or Jinja2 is missing."""
+    """Raise MissingLibraryError if Matplotlib or Jinja2, which every page needs, is missing."""
     style.check()
     require_extra("jinja2", "reports need Jinja2", "plot")
 
@@ -88,7 +88,7 @@ def render(
         The data or the names do not fit the network, or a label is none of the model's classes.
     DataError
         There are no test examples.
-    FastnetError
+    MissingLibraryError
         An extra is missing.
     """
     check()
@@ -173,7 +173,7 @@ def write_comparison(path: PathLike, comparison: Comparison) -> None:
     ------
     DataError
         The file cannot be written.
-    FastnetError
+    MissingLibraryError
         Matplotlib or Jinja2 is missing.
 
     Examples

@@ -8,11 +8,13 @@
 
 from importlib import import_module
 
+from fastnet.errors import MissingLibraryError
+
 try:
     import_module("sklearn")
 except ImportError as error:
     message = f'fastnet.sklearn needs scikit-learn ({error}): python -m pip install "fastnet-mlp[sklearn]"'
-    raise ImportError(message) from None
+    raise MissingLibraryError(message) from None
 
 from fastnet.sklearn.classifier import MLPClassifier
 from fastnet.sklearn.onnx_export import to_onnx

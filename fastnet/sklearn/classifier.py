@@ -93,8 +93,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         The dropout rates of the hidden layers: one rate for all, or one for each. Only "sgd" and "adam" have dropout.
     callbacks : sequence of Callback or function
         Functions that "sgd" and "adam" call as function(running, epoch) after each epoch, or objects such as
-        `fastnet.EarlyStopping`. `running` has `network`, `learning_rate`, `steps` and `stop()`. An epoch is one kernel
-        call, so `on_batches` of a callback is called once per epoch. `partial_fit` takes no callbacks.
+        `fastnet.EarlyStopping`. `running` has `network`, `learning_rate`, `steps`, `history` and `stop()`. An epoch is
+        one kernel call, so `on_batches` of a callback is called once per epoch. `partial_fit` takes no callbacks.
     dtype : float32 or float64, optional
         The dtype of the weights and of the arithmetic. None: float32 if X is float32 and the solver is not "lbfgs",
         else float64.

@@ -23,6 +23,7 @@ from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import Callback
 from fastnet.training.chunks import LONG_BATCH
 from fastnet.training.fit import Fit, begin
+from fastnet.training.history import History
 from fastnet.training.selection import Selection
 from fastnet.training.totals import Totals
 
@@ -61,10 +62,13 @@ class RunningFit:
     ----------
     network : Network
         The network. A callback may change its parameters.
+    history : History
+        The epochs of this fit so far. Without callbacks it stays empty.
     """
 
     def __init__(self, network: Network, descent: Descent) -> None:
         self.network = network
+        self.history = History()
         self._descent = descent
         self.is_stopped = False
 
@@ -246,6 +250,7 @@ class _Loop:
         fit, epoch = self._fit, totals.record(self._fit)
         fit.tell(self._running, epoch, fit.n_batches, order[(fit.n_batches - 1) * self._rule.batch_size :])
         epoch = fit.validated(epoch)
+        self._running.history.epochs.append(epoch)
         for callback in fit.callbacks:
             fit.hand_over(partial(callback.on_epoch_end, self._running, epoch))
 

@@ -340,7 +340,7 @@ class MLP(Fitted):
 
         Raises
         ------
-        TypeError, ValueError, NotFittedError, FastnetError, DataError
+        TypeError, ValueError, NotFittedError, MissingLibraryError, DataError
             As for `fastnet.sklearn.to_onnx`.
         """
         onnx_export.to_onnx(self, path, x_dtype=x_dtype)

@@ -49,7 +49,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, x_dtype: DTypeLike | No
         x_dtype is another dtype, or the parameters take 2 GiB or more.
     NotFittedError
         The model is not fitted.
-    FastnetError
+    MissingLibraryError
         The package onnx is missing (extra `onnx`).
     DataError
         The file cannot be written.
@@ -62,7 +62,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, x_dtype: DTypeLike | No
     >>> model = make_pipeline(StandardScaler(), MLPRegressor(solver="lbfgs", random_state=0))
     >>> to_onnx(model.fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0]), "line.onnx")
     """
-    *earlier, (name, last) = model.steps if isinstance(model, Pipeline) else [("", model)]
+    *earlier, (name, last) = model.steps if isinstance(model, Pipeline) and model.steps else [("", model)]
     if not isinstance(last, Fitted):
         where = f"the last step {name!r}" if name else "model"
         raise TypeError(

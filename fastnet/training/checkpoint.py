@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ class Checkpoint(Callback):
     seconds : float, optional
         Write a checkpoint when at least this time has passed since the last one, in the middle of an epoch too.
     keep : int
-        The number of checkpoints to keep. Older ones are removed when a newer one is on the disk.
+        The number of checkpoints to keep, of those that were written. Older ones are removed when a newer one is on the
+        disk. While one is being written, only the newest of those that are due waits, so a short fit may write fewer.
     best : str, optional
         A measure of the history, such as "validation_cost". The checkpoint of the best epoch of this training is then
         also written to best.npz, which stays until there is a better epoch.
@@ -42,8 +44,9 @@ class Checkpoint(Callback):
     ValueError, TypeError
         A setting is invalid. `fit` raises ValueError if its history will not hold the measure, or if the folder holds
         a later checkpoint of another training.
+        `fit` raises TypeError for an estimator of `fastnet.sklearn`.
     DataError
-        `fit` cannot make the folder.
+        `fit` cannot make the folder, or another training writes to it.
 
     Examples
     --------
@@ -77,22 +80,29 @@ class Checkpoint(Callback):
         self._keep = checks.whole_number("keep", keep, 1)
         self._best = None if best is None else Monitor(best, patience=1, min_delta=0.0)
         self._writer: Writer | None = None
+        self._alone = ExitStack()  # holds the lock of the folder during a fit
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
-        """Make the folder and start the thread. Raise ValueError if a part of the training cannot be kept."""
-        from fastnet.data.files import make_folder
+        """Make the folder and start the thread. Raise an error if the training, or a part of it, cannot be kept."""
+        from fastnet.data.files import locked_folder, make_folder
         from fastnet.training.checkpoint_file import check_folder
         from fastnet.training.checkpoint_writer import Writer
 
+        if not hasattr(trainer, "state"):
+            raise TypeError("Checkpoint keeps the state of a Trainer, and an estimator has none: pickle the estimator")
         if self._best is not None:
             self._best.check(info)
             self._best.start()
             for epoch in trainer.history:
                 self._best.is_better(epoch)
         trainer.state()
-        check_folder(make_folder(self._folder), trainer.steps)
-        self._last, self._last_time = _place(trainer), time.monotonic()
-        self._writer = Writer(self._folder, self._keep)
+        self._alone.close()  # after Ctrl-C at the end of the last call of this method
+        with ExitStack() as alone:
+            alone.enter_context(locked_folder(make_folder(self._folder)))
+            check_folder(self._folder, trainer.steps)
+            self._last, self._last_time = _place(trainer), time.monotonic()
+            self._writer = Writer(self._folder, self._keep)
+            self._alone = alone.pop_all()
 
     def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
         """Write a checkpoint if `seconds` have passed."""
@@ -116,6 +126,7 @@ class Checkpoint(Callback):
         finally:
             self._writer.end()
             self._writer = None
+            self._alone.close()
 
     def _is_time(self) -> bool:
         return self._seconds is not None and time.monotonic() - self._last_time >= self._seconds

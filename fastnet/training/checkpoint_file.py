@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def _arrays_of(state: TrainingState) -> dict[str, Array]:
         "generator": plain(state.generator),
         "totals": state.totals and {**_fields(state.totals), "sums": state.totals.sums.tolist()},
         "columns": NUMBERS,
-        "texts": [[texts, len([*same])] for texts, same in groupby(records, _texts)],
+        "texts": [[texts, len([*same])] for texts, same in groupby(records, attrgetter(*TEXTS))],
         "fit": state.fit and {**_fields(state.fit), "callbacks": []},
     }
     for name, values in state.fit.callbacks if state.fit else ():
@@ -131,10 +132,6 @@ _PLAIN = ("steps", "n_epochs", "settings", "learning_rate", "split_seed", "dropo
 
 def _fields(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-
-
-def _texts(record: Epoch) -> list[str]:
-    return [getattr(record, name) for name in TEXTS]
 
 
 def _checksum(arrays: Mapping[str, Array]) -> NDArray[np.uint8]:
@@ -231,6 +228,7 @@ def _fit(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> FitSoFar:
         threads=checks.whole_number("threads", about["threads"], 1),
         is_stopped=checks.boolean("is_stopped", about["is_stopped"]),
         data={str(name): str(text) for name, text in about["data"].items()},
+        software={str(name): str(text) for name, text in about.get("software", {}).items()},
         callbacks=[
             (str(name), dict(values) | {key: arrays[array] for key, array in names.items()})
             for name, values, names in about["callbacks"]

@@ -11,7 +11,7 @@ from fastnet.text import reason
 from fastnet.training.checkpoint_file import name_of, numbered, write
 from fastnet.training.state import TrainingState
 
-BEST, NUMBERED = "best.npz", "numbered"
+BEST, NUMBERED = "best.npz", "numbered"  # in the order of their writes
 
 
 class Writer:
@@ -67,9 +67,11 @@ class Writer:
                     if self._is_ending:
                         return
                     self._changed.wait()
-                kind, state = self._waiting.popitem()
-            self._save(kind, state)
-            del state  # before the wait
+                taken, self._waiting = self._waiting, {}
+            # The best one comes first: if the process is killed between the two writes, the training goes on from an
+            # earlier checkpoint, and finds the best epoch again.
+            for kind in sorted(taken):
+                self._save(kind, taken.pop(kind))
 
     def _save(self, kind: str, state: TrainingState) -> None:
         """Write a state. Then remove the oldest checkpoints."""

@@ -39,11 +39,14 @@ class Logger(Callback):
     _epoch = 0  # the last epoch that was written
     _is_open = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def open(self, after: int) -> None:
         """Prepare to write the epochs after epoch number `after`. Drop what is left of later epochs, to train again."""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write an epoch: the fields of `Epoch` by name, with None for nan."""
+        """Write an epoch: the fields of `Epoch` by name, with None for nan and infinity."""
 
     def close(self) -> None:
         """End a fit, or the log after an exception."""
@@ -94,7 +97,7 @@ class Logger(Callback):
             self._is_open = False
             with suppress(Exception):
                 self.close()
-            warn(f"{type(self).__name__} ends its log ({reason(error)}); the training goes on without it")
+            warn(f"{self!r} ends its log ({reason(error)}); the training goes on without it")
 
 
 class FileLogger(Logger):
@@ -117,7 +120,8 @@ class FileLogger(Logger):
 
     def append(self, content: bytes) -> None:
         """Write to the end of the file with one call, so that a killed process leaves no part of the content."""
-        assert self._file is not None
+        if self._file is None:
+            raise OSError("its file was closed")
         if not os.fstat(self._file.fileno()).st_nlink:
             raise OSError("its file was removed")
         size = self._file.seek(0, os.SEEK_END)
@@ -151,6 +155,7 @@ class FileLogger(Logger):
         """Close the file."""
         if self._file is not None:
             self._file.close()
+            self._file = None  # a file can be neither copied nor pickled, and `clone` of an estimator copies
 
 
 class CSVLogger(FileLogger):
@@ -267,7 +272,7 @@ class TensorBoard(FileLogger):
     ------
     TypeError, DataError
         `folder` is no path.
-    FastnetError
+    MissingLibraryError
         tensorboard is missing. `fit` raises this error before its first epoch.
 
     Examples
@@ -282,7 +287,7 @@ class TensorBoard(FileLogger):
         super().__init__(folder, "folder")
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
-        """Raise FastnetError if tensorboard is missing. Begin a file."""
+        """Raise MissingLibraryError if tensorboard is missing. Begin a file."""
         require_extra("tensorboard", "the logger TensorBoard needs tensorboard", "tensorboard")
         super().on_fit_begin(trainer, info)
 

@@ -19,7 +19,7 @@ from fastnet.training.totals import Totals
 
 
 class TrainingLoop(ResumableTrainer):
-    """The part of a trainer that trains epochs. `Trainer` prepares the fit."""
+    """The third part of a trainer: it trains the epochs of a fit, which `Trainer` has prepared."""
 
     def _run(self, fit: Fit, resumed: FitSoFar | None, at_end: ExitStack) -> None:
         """Train the epochs of a fit. `at_end` gets the callbacks' `on_fit_end`."""

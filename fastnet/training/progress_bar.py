@@ -26,7 +26,7 @@ class ProgressBar(Callback):
 
     Raises
     ------
-    FastnetError
+    MissingLibraryError
         tqdm is missing. `fit` raises this error before its first epoch.
 
     Examples

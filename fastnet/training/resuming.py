@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastnet.backends.engine import choose
+from fastnet.backends.selection import describe
 from fastnet.errors import DataError, warn
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
@@ -27,6 +28,7 @@ from fastnet.training.schedules import OWN_SCHEDULES, Schedule, as_schedule
 from fastnet.training.settings import TrainerSettings
 from fastnet.training.state import FitSoFar, TrainingState, check_callbacks, generator_from, states_of
 from fastnet.training.totals import Totals
+from fastnet.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +40,10 @@ SCHEDULES = {kind.__name__: kind for kind in OWN_SCHEDULES}
 
 
 class ResumableTrainer(TrainerSettings):
-    """What changes in a trainer during its training. `Trainer` changes it."""
+    """The second part of a trainer: its state, which changes during a training, and `state` and `resume`.
+
+    `TrainingLoop` and `Trainer` change the attributes below. `_begin_state` sets those that are not made of arguments.
+    """
 
     history: History
     learning_rate: float
@@ -113,6 +118,7 @@ class ResumableTrainer(TrainerSettings):
             is_stopped=self._stopped,
             data=fit.fingerprint,
             callbacks=states_of(fit.callbacks),
+            software=_software(fit),
         )
 
     @cached_property  # computed once, since it takes longer than copying a small network
@@ -161,8 +167,12 @@ class ResumableTrainer(TrainerSettings):
         """Return the trainer of the newest whole checkpoint in a folder, with its network.
 
         `fit` then finishes the interrupted fit. Leave out `epochs`, and give the data, the other arguments and the
-        callbacks as before. On the same backend and machine, the result is that of a fit that never stopped, bit for
-        bit. A damaged checkpoint is skipped with a warning.
+        callbacks as before. On the same backend, machine and software, the result is that of a fit that never stopped,
+        bit for bit. Other versions, another instruction set or fewer threads give a warning in `fit`. A damaged
+        checkpoint is skipped with a warning.
+
+        The network has the parameters of the last update. If `EarlyStopping` is to restore those of the best epoch,
+        call `fit` without `epochs`, also after a fit that had ended: it then trains no more, and restores them.
 
         Parameters
         ----------
@@ -268,6 +278,23 @@ def check_resumed(fit: Fit, recorded: FitSoFar) -> None:
             f"the fit goes on with {fit.updates.n_threads} threads, not {recorded.threads}, since this process may use "
             "fewer cores: the results differ by rounding"
         )
+    now = _software(fit)
+    then = recorded.software
+    others = [f"{name} {now[name]} in place of {then[name]}" for name in now if then.get(name, now[name]) != now[name]]
+    if others:
+        warn(f"the last bits may differ from those of a fit without a break: {', '.join(others)}")
+
+
+def _software(fit: Fit) -> dict[str, str]:
+    """Return what may change the last bits, by name."""
+    name = fit.engine.name
+    found = describe(name)
+    return {
+        "fastnet": __version__,
+        "numpy": np.__version__,
+        name: found.version,
+        f"the instruction set of {name}": found.instruction_set,
+    }
 
 
 def _keys(layers: Ints, rates: tuple[float, ...]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The settings of a trainer, as it was given them. Not here: the training (trainer.py)."""
+"""The settings of a trainer, as it was given them, and how a trainer is made of four classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from fastnet.training.schedules import Schedule
 
 
 class TrainerSettings:
-    """The part of a trainer that its arguments fix. `Trainer` documents the arguments, sets them and trains."""
+    """The first of the four parts of `Trainer`: the settings, which its arguments fix.
+
+    The parts are base classes, one in each file. Each one uses the parts before it:
+
+    - TrainerSettings (settings.py) has the settings as read-only properties.
+    - ResumableTrainer (resuming.py) has what changes during a training, writes it down and takes it over.
+    - TrainingLoop (loop.py) trains the epochs of a fit.
+    - Trainer (trainer.py) is the public class: it documents and checks the arguments, and prepares each fit.
+    """
 
     _network: Network
     _optimizer: Optimizer

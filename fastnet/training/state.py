@@ -39,6 +39,8 @@ class FitSoFar:
         The fingerprint of the data.
     callbacks : sequence of (str, mapping)
         The name of the class and the state of each callback that has a state.
+    software : mapping of str to str
+        The versions and the instruction set that may change the last bits.
     """
 
     epochs: int
@@ -48,6 +50,7 @@ class FitSoFar:
     is_stopped: bool
     data: Mapping[str, str]
     callbacks: CallbackStates
+    software: Mapping[str, str]
 
     def is_over(self, n_epochs: int) -> bool:
         """Whether the fit has ended. `n_epochs` is the number of the trainer's epochs."""

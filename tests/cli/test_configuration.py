@@ -198,7 +198,7 @@ def test_show_config_prints_a_file_to_train_with_and_writes_nothing(
         ),
         ("[options]\nlr = 3", ", line 2: there is no option 'lr'; did you mean 'learning_rate'?"),
         ("[options]\nout = 'x'", ", line 2: out is not part of a configuration: give --out on the command line"),
-        ("[options]\nconfig = 'x'", "there is no option 'config'"),
+        ("[options]\nconfig = 'x'", "config is not part of a configuration: give --config on the command line"),
         ("[options]\nleft_out = 'x'", "there is no option 'left_out'"),
         (
             "[options]\nbatch_size = 'ten'",

@@ -21,6 +21,7 @@ import fastnet
 from fastnet import cli
 from fastnet.backends import interrupts
 from fastnet.cli import progress, resuming
+from fastnet.data.files import locked_folder
 from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
 from fastnet.training.runs import FILES
@@ -229,7 +230,18 @@ def test_a_folder_without_a_run_or_without_a_checkpoint_is_refused(
     for path in (waiting / resuming.CHECKPOINTS).iterdir():
         path.unlink()
     said = error(capsys, "train", "--resume", waiting)
-    assert "holds no checkpoint, so the training ended before the first: begin again with fastnet train " in said
+    assert "holds no checkpoint and no complete results: begin the training again with fastnet train " in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of folders")
+def test_a_folder_that_another_command_trains_into_is_refused_before_anything_is_written(
+    folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (out := folder / "a").mkdir()
+    with locked_folder(out):
+        said = error(capsys, "train", "--data", data, "--out", out)
+    assert f"another training writes to {out}: wait for its end, or give another --out" in said
+    assert not [*out.iterdir()]
 
 
 @pytest.mark.parametrize(

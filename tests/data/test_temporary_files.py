@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from fastnet import DataError
 from fastnet.data import temporary_files
-from fastnet.data.files import atomic_write
+from fastnet.data.files import atomic_write, locked_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of this kind")
 
@@ -112,16 +114,16 @@ def test_other_things_with_such_a_name_stay(tmp_path: Path) -> None:
 def test_a_file_that_is_removed_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, found = temporary_files._lock, []
+    lock, found = temporary_files.lock, []
 
     def late(descriptor: int) -> bool | None:
         if not found:  # another process comes between the lines
             found.extend(left(tmp_path))
-            monkeypatch.setattr(temporary_files, "_lock", lock)
+            monkeypatch.setattr(temporary_files, "lock", lock)
             temporary_files.remove_leftovers(str(tmp_path))
         return lock(descriptor)
 
-    monkeypatch.setattr(temporary_files, "_lock", late)
+    monkeypatch.setattr(temporary_files, "lock", late)
     save(tmp_path)
     assert len(found) == 1
     assert (tmp_path / "y").read_bytes() == b"whole"
@@ -155,3 +157,34 @@ def test_the_file_and_then_its_folder_are_flushed(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "replace", lambda *names: (calls.append("rename"), replace(*names)))
     save(tmp_path)
     assert calls == [False, "rename", True]
+
+
+def test_one_block_at_a_time_has_the_lock_of_a_folder(tmp_path: Path) -> None:
+    """The lock ends with its block or its process. A child that was forked in the block does not keep it."""
+
+    with locked_folder(tmp_path):
+        assert _is_taken(tmp_path)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # kills the child if the test hangs
+            signal.pause()
+    was_freed = not _is_taken(tmp_path)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert was_freed
+    program = f"from fastnet.data.files import locked_folder\nwith locked_folder({str(tmp_path)!r}): print(input())"
+    with subprocess.Popen([sys.executable, "-uc", program], stdin=-1, stdout=-1) as other:
+        assert other.stdin is not None
+        while not _is_taken(tmp_path):
+            assert other.poll() is None
+        other.kill()
+    with locked_folder(tmp_path):
+        pass
+
+
+def _is_taken(folder: Path) -> bool:
+    try:
+        with locked_folder(folder, "MORE"):
+            return False
+    except DataError as error:
+        return str(error) == f"another training writes to {folder}: wait for its end, or MORE"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import tracemalloc
 import warnings
+from pathlib import Path
 from typing import Any
 
 import kernel_cases as kc
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from conftest import load_backend
+from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
@@ -208,6 +211,21 @@ def test_fastnets_callbacks() -> None:
         MLPClassifier(callbacks=[stopping]).fit(X, Y)
     with pytest.raises(ValueError, match="'sgd' and 'adam'"):
         MLPClassifier(solver="lbfgs", callbacks=[stopping]).fit(X, Y)
+
+
+@quiet
+def test_a_logger_has_the_epochs_of_one_fit_and_can_be_copied(tmp_path: Path) -> None:
+    logger = fastnet.CSVLogger(tmp_path / "a.csv")
+    model = MLPClassifier(random_state=0, max_iter=3, callbacks=[logger]).fit(X, Y)
+    for copy in (model, clone(model), pickle.loads(pickle.dumps(model))):
+        copy.fit(X, Y)
+        lines = (tmp_path / "a.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
+
+
+def test_an_estimator_has_no_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="pickle the estimator"):
+        MLPClassifier(callbacks=[fastnet.Checkpoint(tmp_path)]).fit(X, Y)
 
 
 # -- warnings and errors --------------------------------------------------------------------------------------

@@ -156,10 +156,14 @@ def test_what_scikit_learn_cannot_express_is_refused_by_name(arguments: dict[str
 def test_wrong_arguments_are_refused() -> None:
     for classes in (["a", "b"], ["a", "b", "b"], [["a", "b", "c"]]):
         refused(lambda classes=classes: Network([4, 3]).to_sklearn(classes=classes), "3 different labels")
+    for classes in ([0.5, 1.5, 2.5], np.array(["a", 1, None], object)):
+        refused(lambda classes=classes: Network([4, 3]).to_sklearn(classes=classes), "no classes such as", "texts")
     refused(lambda: Network([4, 3], task="regression").to_sklearn(classes=[0, 1, 2]), "regression")
     refused(lambda: Network([4, 3], task="multilabel").to_sklearn(classes=[0, 1, 2]), "multilabel")
     one = MLPClassifier((2,), solver="lbfgs").fit([[0.0], [1.0]], ["a", "a"])
     refused(lambda: Network.from_sklearn(one), "one class only", "'a'")
+    two = MLPClassifier((2,), solver="lbfgs").fit([[0.0], [1.0]], ["a", "b"]).set_params(activation="selu")
+    refused(lambda: Network.from_sklearn(two), "unknown activation 'selu'")
     refused(lambda: Network.from_sklearn(MLPRegressor()), "MLPRegressor is not fitted")
     for wrong in (make_pipeline(one), MLPClassifier, None, Network([4, 3])):
         refused(lambda wrong=wrong: Network.from_sklearn(wrong), "MLPClassifier or MLPRegressor")
@@ -169,6 +173,6 @@ def test_a_missing_scikit_learn_is_one_clear_error() -> None:
     code = (
         "import sys; sys.modules['sklearn.neural_network'] = None; import fastnet\n"
         "try: fastnet.Network([3, 2]).to_sklearn()\n"
-        "except ImportError as error: print(error)"
+        "except ImportError as error: print(error, isinstance(error, fastnet.FastnetError))"
     )
-    assert 'python -m pip install "fastnet-mlp[sklearn]"' in python(code)
+    assert python(code).endswith('python -m pip install "fastnet-mlp[sklearn]" True\n')

@@ -85,6 +85,12 @@ def after(module: Any) -> Any:
     return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 2), module))
 
 
+def hooked(module: Any) -> Any:
+    """Return a module whose outputs a hook doubles."""
+    module.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return module
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -104,6 +110,9 @@ def after(module: Any) -> Any:
         (lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Tanh()), ["module 2 (Tanh)"]),
         (lambda: nn.Sequential(nn.ReLU(), nn.Linear(4, 3)), ["module 0 (ReLU)"]),
         (lambda: nn.Sequential(nn.Flatten(0), nn.Linear(4, 3)), ["module 0 (Flatten)"]),
+        (lambda: after(hooked(nn.Linear(2, 2))), ["module 2.1 (Linear)", "hooks"]),
+        (lambda: after(hooked(nn.Tanh())), ["module 2.1 (Tanh)", "hooks"]),
+        (lambda: hooked(nn.Sequential(nn.Linear(4, 3))), ["module 0 (Sequential)", "hooks"]),
         (lambda: nn.Sequential(), ["no Linear"]),
         (lambda: {"0.weight": 1}, ["torch.nn.Module", "dict"]),
     ],
@@ -118,9 +127,9 @@ def test_a_missing_pytorch_is_one_clear_error() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; import fastnet\n"
         "try: fastnet.Network([3, 2]).to_torch()\n"
-        "except ImportError as error: print(error)"
+        "except ImportError as error: print(error, isinstance(error, fastnet.FastnetError))"
     )
-    assert "python -m pip install torch" in python(code)
+    assert python(code).endswith("python -m pip install torch True\n")
 
 
 @pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is not beside tests/")

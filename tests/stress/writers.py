@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -62,6 +62,7 @@ def left_over(folder: Path) -> list[Path]:
 def names() -> tuple[str, ...]:
     """Return the names of the writers whose packages are installed."""
     needs = {"report": "jinja2", "picture": "matplotlib", "explore": "matplotlib"}
+    needs |= {"safetensors": "safetensors", "onnx": "onnx"}
     return tuple(name for name in _WRITERS if name not in needs or importlib.util.find_spec(needs[name]))
 
 
@@ -105,9 +106,9 @@ def _runs() -> tuple[tuple[Trainer, Run], tuple[Trainer, Run]]:
     return run(100, 1), run(150, 3)
 
 
-def _network() -> tuple[Write, Write]:
+def _network(name: str, save: Callable[[Network, Path], object]) -> tuple[Write, Write]:
     old, new = (run.network for _, run in _runs())
-    return lambda folder: old.save(folder / "network.npz"), lambda folder: new.save(folder / "network.npz")
+    return lambda folder: save(old, folder / name), lambda folder: save(new, folder / name)
 
 
 def _train() -> tuple[Write, Write]:
@@ -224,7 +225,10 @@ def _download() -> tuple[Files, Write]:
 
 
 _WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
-    "network": _network,
+    "network": partial(_network, "network.npz", Network.save),
+    "safetensors": partial(_network, "network.safetensors", Network.save),
+    "onnx": partial(_network, "network.onnx", Network.to_onnx),
+    "c": partial(_network, "network.c", Network.to_c),
     "train": _train,
     "report": _report,
     "picture": _picture,

@@ -242,7 +242,7 @@ def missing_folder(path: Path, logger: Any, monkeypatch: pytest.MonkeyPatch) -> 
     [
         (full_disk, "No space left on device", [1, 2]),
         (removed_file, "its file was removed", None),
-        (closed_file, "closed file", [1, 2]),
+        (closed_file, "its file was closed", [1, 2]),
         (missing_folder, "No such file or directory", None),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_failure_warns_once_and_the_training_goes_on(
     path.parent.mkdir()
     one, other, logger = trainer(), trainer(), JSONLines(path)
     damage(path, logger, monkeypatch)
-    with pytest.warns(UserWarning, match=f"JSONLines ends its log .*{words}") as warned:
+    with pytest.warns(UserWarning, match=rf"JSONLines\('.*a.jsonl'\) ends its log .*{words}") as warned:
         one.fit(X, Y, epochs=5, callbacks=[logger])
     assert len(warned) == 1
     other.fit(X, Y, epochs=5)

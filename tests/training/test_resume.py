@@ -373,6 +373,17 @@ def test_fewer_cores_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         Trainer.resume(tmp_path).fit(X, Y)
 
 
+def test_other_software_is_told_but_another_backend_is_the_users_wish(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastnet.training.resuming.__version__", "0.1.9")
+    with pytest.warns(UserWarning, match=r"^the last bits may differ from .*: fastnet 0\.1\.9 in place of [^,]*$"):
+        Trainer.resume(folder).fit(**AS_BEFORE, callbacks=[ReduceOnPlateau()])
+    monkeypatch.undo()
+    pytest.importorskip("numba", reason="the test needs a second backend")
+    Trainer.resume(folder, backend="numba").fit(**AS_BEFORE, callbacks=[ReduceOnPlateau()])  # without a warning
+
+
 class Every(Callback):
     """A callback that splits the epochs into chunks."""
 
