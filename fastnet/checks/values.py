@@ -68,7 +68,7 @@ def instance(name: str, value: object, kind: type[T], home: str = "fastnet") -> 
 def boolean(name: str, value: object) -> bool:
     """Return a bool. Refuse other values, even if Python would convert them."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
+        raise TypeError(f"{name} must be True or False, not {given(value)}")
     return bool(value)
 
 

@@ -19,7 +19,7 @@ from fastnet.data.sources.joined import RandomJoinedReader
 from fastnet.errors import DataError
 from fastnet.kernels.contract import Ints
 from fastnet.source import Block
-from fastnet.text import listed, shown
+from fastnet.text import listed, reason, shown
 
 SCHEMA_FILE, TEST_FOLDER = "schema.json", "test"
 FORMAT = "fastnet shards 1"
@@ -87,7 +87,7 @@ def schema_of(folder: PathLike) -> Schema | None:
     try:
         return Schema.from_dict(about.get("schema"))
     except (TypeError, ValueError) as error:
-        raise DataError(f"{shown(path)} is not valid ({error}): convert the data again") from error
+        raise DataError(f"{shown(path)} is not valid ({reason(error)}): convert the data again") from error
 
 
 def _about(path: PathLike) -> dict[str, object]:
