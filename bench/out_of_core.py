@@ -2,8 +2,8 @@
 
 `python -m fastnet.bench.out_of_core` writes an NPY file of images and trains W1 on it, in a new process for each
 measurement. The process that reads the file has a limit on its address space (RLIMIT_AS): what it had after one small
-fit from a source, plus a tenth of the file. The other process holds all images. Both train one epoch in each round, on the same
-number of rows. The file has just been written, so it lies in the page cache, if that is large enough.
+fit from a source, plus a tenth of the file. The other process holds all images. Both train one epoch in each round, on
+the same number of rows. The file has just been written, so it lies in the page cache, if that is large enough.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ def trained(folder: str, buffer: int, limit: int) -> str:
     setup = Setup("auto")
     few = [np.load(path, mmap_mode="r")[:1000].copy() for path in paths]
     # The small fit loads the kernels. Its reading thread also makes the memory pool that glibc gives each thread, in
-    # 128 MB of address space. A later thread takes the same pool. Under the limit no pool can be made: each allocation of
-    # the thread then goes to the system, and training has half the speed.
-    WORKLOAD.trainer(WORKLOAD.network("float32"), setup).fit(source((few[0], few[1]), shuffle_buffer=200_000), epochs=1)
+    # 128 MB of address space. A later thread takes the same pool. Under the limit no pool can be made: each allocation
+    # of the thread then goes to the system, and training has half the speed.
+    small = source((few[0], few[1]), shuffle_buffer=200_000)
+    WORKLOAD.trainer(WORKLOAD.network("float32"), setup).fit(small, epochs=1)
     before = _status("VmRSS")
     if limit:
         import resource  # not on Windows
