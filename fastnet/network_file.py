@@ -46,6 +46,9 @@ METADATA = "fastnet"  # the key of the description in the metadata of a safetens
 NOT_DESCRIBED = "its JSON text does not describe a network"
 
 
+_EXPORTS = {".onnx": "to_onnx", ".c": "to_c"}  # the methods for formats that `load` does not read
+
+
 class Saved(NamedTuple):
     """The content of a file."""
 
@@ -54,6 +57,25 @@ class Saved(NamedTuple):
     parameters: NDArray[Any]  # (n_parameters,)
     largest_input: float  # the largest absolute value of the floats that the network was trained on; 0 if unknown
     schema: Schema | None  # what the inputs and outputs mean, if known
+
+
+def is_safetensors_name(path: str | os.PathLike[str]) -> bool:
+    """Whether `write` writes a safetensors file at this path, not an NPZ file.
+
+    Raises
+    ------
+    DataError
+        The name is that of another format.
+    MissingLibraryError
+        The file is a safetensors file, and this machine lacks safetensors.
+    """
+    suffix = os.path.splitext(checked_path("path", path))[1].lower()
+    if suffix in _EXPORTS:
+        raise DataError(
+            f"a network is not saved as {shown(path)}: give a name that ends in .npz or .safetensors, or use "
+            f"Network.{_EXPORTS[suffix]}"
+        )
+    return wants_safetensors(path)
 
 
 def write(
@@ -65,17 +87,13 @@ def write(
 ) -> None:
     """Write a network's file. An existing file is replaced only when the new file is complete.
 
-    A name that ends in .safetensors gives a safetensors file, any other name an NPZ file.
-
     Raises
     ------
-    DataError
-        The file cannot be written.
-    MissingLibraryError
-        The file is a safetensors file, and this machine lacks safetensors.
+    DataError, MissingLibraryError
+        The file cannot be written, or as `is_safetensors_name` says.
     """
     about = json.dumps(_described(network, parameters, largest_input, schema))
-    as_safetensors = wants_safetensors(path)
+    as_safetensors = is_safetensors_name(path)
     with atomic_write(path) as file:
         if as_safetensors:
             write_safetensors(file, _tensors(network, parameters), {METADATA: about})

@@ -24,8 +24,8 @@ class NetworkFormats(Architecture):
         """Write the network to a file, without pickle. An existing file stays until the new one is complete.
 
         A name that ends in .safetensors gives a safetensors file (the extra `safetensors`). Its tensors have the names
-        and shapes of the state of a `torch.nn.Sequential`. Any other name gives an NPZ file. docs/network-file.md
-        describes both.
+        and shapes of the state of a `torch.nn.Sequential`. Another name gives an NPZ file; .onnx and .c are refused.
+        docs/network-file.md describes both formats.
 
         Parameters
         ----------
@@ -35,7 +35,7 @@ class NetworkFormats(Architecture):
         Raises
         ------
         DataError
-            The file cannot be written.
+            The file cannot be written, or its name ends in .onnx or .c.
         MissingLibraryError
             The name ends in .safetensors, and this machine lacks safetensors.
         """

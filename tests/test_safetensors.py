@@ -142,3 +142,10 @@ def test_the_error_names_the_missing_library_and_the_old_file_stays(
         with pytest.raises(FastnetError, match=r'python -m pip install "fastnet-mlp\[safetensors\]"'):
             call(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "method"), [("net.onnx", "to_onnx"), ("NET.C", "to_c")])
+def test_the_name_of_another_format_is_refused(name: str, method: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"a name that ends in \.npz or \.safetensors, or use Network\.{method}$"):
+        Network([3, 2]).save(tmp_path / name)
+    assert [*tmp_path.iterdir()] == []

@@ -12,8 +12,8 @@ from fastnet.cli import progress
 from fastnet.cli.options import DATA_OPTIONS
 from fastnet.data import Dataset
 from fastnet.data.files import atomic_write, make_folder
-from fastnet.data.safetensors_files import wants_safetensors
 from fastnet.errors import DataError
+from fastnet.network_file import is_safetensors_name
 from fastnet.text import shown
 from fastnet.training.configuration import FILE as CONFIGURATION
 from fastnet.training.runs import FILES, Run
@@ -39,7 +39,7 @@ def check_training(args: argparse.Namespace) -> None:
             if other != option:
                 raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
     if args.save is not None:
-        wants_safetensors(args.save)  # a missing library is an error now, not after the training
+        is_safetensors_name(args.save)  # another format or a missing library is an error now, not after the training
     if args.report is not None:
         check_html("--report", args.report)
 
