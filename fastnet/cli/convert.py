@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         "written": shown(args.folder),
         "rows": f"{done.n_train:,} to train, {done.n_test:,} to test",
         "inputs": f"{done.n_inputs:,} {done.dtype}{classes}",
-        "files": f"{done.n_shards:,} shard{'s' * (done.n_shards != 1)}, {done.n_bytes / 1e6:,.1f} MB",
+        "files": f"{done.n_shards:,} shard{'s' * (done.n_shards != 1)}, {_size(done.n_bytes)}",
         "train with": f"fastnet train --data {shlex.quote(args.folder)}",
     }
     record = {
@@ -75,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
     }
     print_result(args, facts(about), record)
     return 0
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e5 else f"{n_bytes / 1e3:,.1f} kB"
 
 
 COMMAND = Command(
