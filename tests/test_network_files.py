@@ -155,7 +155,9 @@ def file_of_0_1() -> bytes:
 
 def test_a_file_of_0_1_loads(tmp_path: Path) -> None:
     content = file_of_0_1()
-    assert hashlib.sha256(content).hexdigest() == "01958e91cf5686b46b7f459f02b30fd55f1deaea82fa1fd9cbee7e5a7da5ec83"
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # its headers depend on the version of Python
+        members = b"".join(map(archive.read, archive.namelist()))
+    assert hashlib.sha256(members).hexdigest() == "1b53730870f47713dc57629a6096e1d207c77b249459e1641a41a7020283b527"
     (tmp_path / "a.npz").write_bytes(content)
     network = Network.load(tmp_path / "a.npz")
     assert network.parameters.tolist() == [k / 4 - 1 for k in range(13)]

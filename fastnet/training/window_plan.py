@@ -69,8 +69,8 @@ def window_rows(row_bytes: int, window_bytes: int, batch_size: int) -> int:
         needed = 2 * batch_size * row_bytes
         raise ValueError(
             f"half of shuffle_buffer={2 * window_bytes:,} bytes does not hold a batch of {batch_size:,} "
-            f"row{'s' * (batch_size != 1)} of {row_bytes:,} bytes: use a shuffle_buffer of at least {needed:,} bytes, or "
-            "a smaller batch_size"
+            f"row{'s' * (batch_size != 1)} of {row_bytes:,} bytes: use a shuffle_buffer of at least {needed:,} bytes, "
+            "or a smaller batch_size"
         )
     return rows
 

@@ -15,7 +15,7 @@ from fastnet.source import Block
 
 N, N_IN = 100_000, 50  # 20 MB of float32
 BUFFER = 2 << 20
-REST = 1 << 20  # bytes for the block that is read, the network and the history
+REST = 3 << 19  # bytes for the block that is read, the network and the history
 
 
 class Computed:
