@@ -32,6 +32,7 @@ EXTRAS = {
     "fastnet.insight.partial_dependence": "sklearn",
     "fastnet.plots.importance": "sklearn",
     "fastnet.sklearn": "sklearn",
+    "fastnet.training.loggers": "tensorboard",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
@@ -13,6 +12,8 @@ from fastnet.training.history import Epoch
 from fastnet.training.monitor import Monitor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastnet.data.files import PathLike
     from fastnet.training.checkpoint_writer import Writer
 
@@ -71,9 +72,11 @@ class Checkpoint(Callback):
         keep: int = 3,
         best: str | None = None,
     ) -> None:
-        from fastnet.data.files import checked_path  # imported here, since fastnet.data is a lazy package
+        from pathlib import Path  # imported here, as the next line, so that `import fastnet` loads fewer modules
 
-        self._folder = Path(checked_path("folder", folder))
+        from fastnet.data.files import checked_path
+
+        self._folder: Path = Path(checked_path("folder", folder))
         self._seconds = None if seconds is None else checks.number("seconds", seconds, minimum=0)
         every = 1 if every is None and seconds is None else every
         self._epochs = None if every is None else checks.whole_number("every", every, 1)

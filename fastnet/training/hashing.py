@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ def hash_of(*arrays: NDArray[Any], text: str = "", n_bytes: int = 16) -> bytes:
     >>> hash_of(np.arange(3)) == hash_of(np.arange(3).astype(np.int32))
     False
     """
+    import hashlib  # imported here, since it takes 3 ms of `import fastnet`
+
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=n_bytes)
     for array in arrays:
         digest.update(f"\n{array.dtype.str} {array.shape}\n".encode())

@@ -7,11 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pyarrow
 import pytest
-import zarr
 from data_cases import refused
 from pyarrow import feather, parquet
 
@@ -67,9 +65,15 @@ def npy_files(folder: Path) -> tuple[Path, Path]:
     return folder / "x.npy", folder / "y.npy"
 
 
-def hdf5(folder: Path) -> tuple[h5py.Dataset, h5py.Dataset]:
+def hdf5(folder: Path) -> tuple[object, object]:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
     file = h5py.File(folder / "data.h5", "w")
     return file.create_dataset("x", data=X, chunks=(5, 3)), file.create_dataset("y", data=Y)
+
+
+def zarr_arrays(folder: Path) -> tuple[object, object]:
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    return zarr.array(X, chunks=(5, 3)), zarr.array(Y, chunks=(5,))
 
 
 def npz_file(folder: Path) -> Path:
@@ -89,7 +93,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "Parquet": parquet_files,
     "Arrow": lambda folder: arrow_file(folder / "data.feather"),
     "HDF5": hdf5,
-    "zarr": lambda folder: (zarr.array(X, chunks=(5, 3)), zarr.array(Y, chunks=(5,))),
+    "zarr": zarr_arrays,
 }
 IN_ANY_ORDER = {"arrays", "lists", "mapped", "NPY", "NPZ", "NPY shards", "NPZ shards", "compressed shards"}
 
