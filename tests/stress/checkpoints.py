@@ -25,7 +25,7 @@ from fastnet import Callback, Checkpoint, DataError, EarlyStopping, EpochSoFar, 
 from fastnet.training.checkpoint_file import numbered, read
 
 from . import fits, kills, writers
-from .children import Child
+from .children import Child, killing_at
 from .fits import bits
 from .harness import Case, Danger
 
@@ -150,14 +150,7 @@ def train(fit: fits.Fit, folder: Path, how: str, moment: int, pipe: Connection) 
 
 def die_at(number: int, *, is_writer: bool) -> None:
     """Kill this process at event `number`. A call or return of a Python or C function is an event."""
-    left = number
-
-    def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    count = killing_at(number)
     threading.setprofile(count)  # for threads that are started later
     if not is_writer:
         sys.setprofile(count)

@@ -11,6 +11,22 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 
+def killing_at(number: int) -> Callable[..., None]:
+    """Return a profile function that kills this process at event `number`.
+
+    A call or return of a Python or C function is an event.
+    """
+    left = number
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return count
+
+
 class Child:
     """A fork of this process that runs `work(pipe)` and ends. `pipe` connects it with this process.
 

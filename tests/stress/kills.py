@@ -22,7 +22,7 @@ import numpy as np
 from fastnet import Callback, Epoch, EpochSoFar, Network, Trainer, warmup
 
 from . import writers
-from .children import Child
+from .children import Child, killing_at
 from .fits import bits
 from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
@@ -117,16 +117,8 @@ def announced_write(writer: writers.Writer, folder: Path, pipe: Connection) -> N
 
 def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: Connection) -> None:
     """Write, and kill this process at event `number`. A call or return of a Python or C function is an event."""
-    left = number
-
-    def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
     pipe.send("ready")
-    sys.setprofile(count)
+    sys.setprofile(killing_at(number))
     try:
         writer.write(folder)
     finally:
