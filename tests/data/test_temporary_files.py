@@ -172,11 +172,15 @@ def test_one_block_at_a_time_has_the_lock_of_a_folder(tmp_path: Path) -> None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert was_freed
-    program = f"from fastnet.data.files import locked_folder\nwith locked_folder({str(tmp_path)!r}): print(input())"
+    program = (
+        "from fastnet.data.files import locked_folder\n"
+        f"with locked_folder({str(tmp_path)!r}): print('locked'); input()"
+    )
     with subprocess.Popen([sys.executable, "-uc", program], stdin=-1, stdout=-1) as other:
-        assert other.stdin is not None
-        while not _is_taken(tmp_path):
-            assert other.poll() is None
+        assert other.stdout is not None
+        # Its word comes first: to ask whether the lock is taken takes it for a moment, and the child would be refused.
+        assert other.stdout.readline() == b"locked\n"
+        assert _is_taken(tmp_path)
         other.kill()
     with locked_folder(tmp_path):
         pass
