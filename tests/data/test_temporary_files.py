@@ -173,8 +173,7 @@ def test_one_block_at_a_time_has_the_lock_of_a_folder(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     assert was_freed
     program = (
-        "from fastnet.data.files import locked_folder\n"
-        f"with locked_folder({str(tmp_path)!r}): print('locked'); input()"
+        f"from fastnet.data.files import locked_folder\nwith locked_folder({str(tmp_path)!r}): print('locked'); input()"
     )
     with subprocess.Popen([sys.executable, "-uc", program], stdin=-1, stdout=-1) as other:
         assert other.stdout is not None

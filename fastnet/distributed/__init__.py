@@ -1,0 +1,1 @@
+"""One network trained by several processes: the plan of what that costs, and the processes of MPI."""

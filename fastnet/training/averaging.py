@@ -1,0 +1,55 @@
+"""How several processes train one network: what they average, and how often. Only the settings and types are here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from fastnet import checks
+
+
+@runtime_checkable
+class Communicator(Protocol):
+    """The part of an mpi4py communicator, such as ``MPI.COMM_WORLD``, that a training uses."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None: ...
+    def allgather(self, sendobj: Any) -> list[Any]: ...
+    def bcast(self, obj: Any, root: int = 0) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """What the processes of a training average, and how often.
+
+    Parameters
+    ----------
+    every : int or "auto"
+        1: the gradients are averaged in each update, so that the processes make the update of one large batch. A larger
+        number: each process makes this number of updates on its own rows, then the parameters are averaged (local SGD:
+        Stich, arXiv 1805.09767). "auto": the first process chooses before the first update, from the measured times
+        of an update and of an average.
+    warmup : int
+        The number of epochs in which gradients are averaged before parameters are (post-local SGD: Lin et al., arXiv
+        1808.07217).
+    state : str
+        "average": the optimiser's state is averaged with the parameters. "keep": each process keeps its own.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is invalid.
+    """
+
+    every: int | Literal["auto"] = "auto"
+    warmup: int = 0
+    state: Literal["average", "keep"] = "average"
+
+    def __post_init__(self) -> None:
+        if self.every != "auto":
+            checks.whole_number("every", self.every, 1)
+        checks.whole_number("warmup", self.warmup, 0)
+        checks.name_of("state", self.state, ("average", "keep"))
