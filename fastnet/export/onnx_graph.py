@@ -267,7 +267,9 @@ def write_ensemble(
         sums = weighted_sums(graph, network, parameters, graph.x, f"member_{k}.")
         found = activated(graph, network.activations_by_layer[-1], sums, f"member_{k}.outputs")
         outputs.append(graph.cast(found, dtype))
-    mean = graph.node("Mean", *outputs, name=OUTPUTS[ensemble.task])
+    total = graph.node("Sum", *outputs, name="total")  # onnxruntime has no Mean of float64
+    n_members = graph.constant("n_members", len(members), dtype)
+    mean = graph.node("Div", total, n_members, name=OUTPUTS[ensemble.task])
     graph.add_output(mean, ensemble.sizes[-1])
     output = formulas.ACTIVATIONS[members[0][0].activations_by_layer[-1]]
     _add_labels(graph, ensemble, mean, float(output.function(np.zeros((1, 1)))[0, 0]))
