@@ -47,12 +47,12 @@ from fastnet.training import (
 from fastnet.version import __version__
 
 if TYPE_CHECKING:
-    from fastnet import data, insight, plots, report
+    from fastnet import data, insight, plots, report, search
     from fastnet import sklearn as sklearn
     from fastnet.ensemble import Ensemble
 
 # Loaded on first use: with them, `import fastnet` takes twice as long. sklearn is not in __all__, as it needs an extra.
-_LAZY = ("data", "insight", "plots", "report", "sklearn")
+_LAZY = ("data", "insight", "plots", "report", "search", "sklearn")
 _LAZY_CLASSES = {"Ensemble": "ensemble"}  # their modules
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "insight",
     "plots",
     "report",
+    "search",
     "use_backend",
     "warmup",
 ]
