@@ -114,8 +114,8 @@ def _effects(found: SearchResult, best: Standing) -> Card:
     return Card(
         "effects",
         "What each parameter does",
-        "The score against each parameter, with the mean and the spread over the settings. If the spread is larger than "
-        "the differences of the means, other parameters matter more.",
+        "The score against each parameter, with the mean and the spread over the settings. If the spread is larger "
+        "than the differences of the means, other parameters matter more.",
         [
             picture(
                 plots.search_effects(found),

@@ -41,7 +41,6 @@ def standing_rows(found: Sequence[Standing], metric: str, most: int) -> list[lis
     """
     shown = found[:most]
     differ = len({one.epochs for one in found}) > 1
-    names = {name: name.replace("_", " ") for name in varied(found)}
     title = metric.replace("_", " ")
     columns: list[tuple[str, list[str]]] = [
         ("rank", [str(one.rank) for one in shown]),

@@ -51,25 +51,19 @@ def test_the_best_network_is_saved_and_takes_raw_rows(
     out, saved = folder / "out", folder / "best.npz"
     command = [*small(space, table), "--out", str(out), "--save", str(saved)]
     found = record(capsys, *command)
-    assert (found["method"], found["metric"], len(found["settings"]), found["trainings"]) == (
-        "random",
-        "accuracy",
-        4,
-        8,
-    )
+    assert (found["method"], found["metric"], found["trials"], found["trainings"]) == ("random", "accuracy", 4, 8)
     assert found["best"] == found["settings"][0]
     assert [one["rank"] for one in found["settings"]] == [1, 2, 3, 4]
     tested = record(capsys, "evaluate", "--model", saved, "--data", table)
     assert tested["accuracy"] == found["test"]["accuracy"] > 0.8
-    assert (
-        fastnet.Network.load(out / "best.npz").parameters.tobytes() == fastnet.Network.load(saved).parameters.tobytes()
-    )
+    one, other = map(fastnet.Network.load, (out / "best.npz", saved))
+    assert one.parameters.tobytes() == other.parameters.tobytes()
     with (out / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["number"] for row in rows] == [str(one["number"]) for one in found["settings"]]
-    assert [float(row["learning_rate"]) for row in rows] == [
-        one["setting"]["learning_rate"] for one in found["settings"]
-    ]
+    for row, setting in zip(rows, found["settings"], strict=True):
+        assert (row["number"], row["score"]) == (str(setting["number"]), repr(setting["score"]))
+        assert float(row["learning_rate"]) == setting["setting"]["learning_rate"]
+        assert row["hidden"] == "-".join(map(str, setting["setting"]["hidden"]))
 
     again = record(capsys, *command)  # which reads the journal
     assert again["settings"] == found["settings"]  # with the times of the first call

@@ -102,7 +102,8 @@ def spaces() -> list[Document]:
     """Return a space of a search with every kind of value, and one with alternatives."""
     one = (
         "[space]\nhidden = [[16], [32, 16], []]\nlearning_rate = {loguniform = [1e-4, 1e-1]}\n"
-        'dropout = {uniform = [0, 0.5]}\nbatch_size = {integers = [8, 64]}\noptimizer = ["adam", "sgd"]\nshuffle = true\nactivation = "relu"\n'
+        'dropout = {uniform = [0, 0.5]}\nbatch_size = {integers = [8, 64]}\noptimizer = ["adam", "sgd"]\n'
+        'shuffle = true\nactivation = "relu"\n'
     )
     other = '[[space]]\noptimizer = "sgd"\n[[space]]\noptimizer = "adam"\n[space.learning_rate]\nuniform = [0.1, 1]\n'
     return [{"space.toml": text.encode()} for text in (one, other)]
