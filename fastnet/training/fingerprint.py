@@ -24,12 +24,12 @@ def fingerprint(fit: Fit) -> dict[str, str]:
     """
     updates = fit.updates
     if fit.feed is None:
-        found = _examples(Examples(updates.x, updates.y, updates.weights), "")
+        found = of_examples(Examples(updates.x, updates.y, updates.weights), "")
         found["the rows to train on"] = _array(fit.rows)
     else:
-        found = _examples(fit.feed.examples, "")
+        found = of_examples(fit.feed.examples, "")
     if fit.validation is not None:
-        found |= _examples(fit.validation.examples, "validation ")
+        found |= of_examples(fit.validation.examples, "validation ")
     return found | {"the batch size": str(updates.batch_size)}
 
 
@@ -48,7 +48,7 @@ def check_same(found: Mapping[str, str], recorded: Mapping[str, str]) -> None:
         )
 
 
-def _examples(examples: Examples, name: str) -> dict[str, str]:
+def of_examples(examples: Examples, name: str) -> dict[str, str]:
     """Return the texts of examples. The weights include the class weights."""
     x, y, weights, source = examples
     found = {f"{name}x": _rows(x), f"{name}y": _array(y)}

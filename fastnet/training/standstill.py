@@ -35,7 +35,7 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
     - In the first 5 epochs of this fit, the cost is the same to 0.01%, and no score is much better than that of the
       best constant output. Much better scores mean that another fit has trained the network before.
 
-    An experiment of fastnet gets no warning, since it may train such networks on purpose.
+    An experiment and a search get no warning, since they may train such networks on purpose.
     """
     name, epochs = SCORES[int(fit.updates.layers[-1, c.TASK])][-1], history.epochs
     if fit.has_warned or not epochs or not isinstance(epochs[-1], Epoch):  # users may change the history
@@ -68,12 +68,12 @@ def _are_consecutive(epochs: list[Epoch]) -> bool:
 
 
 def _is_experiment() -> bool:
-    """Whether an experiment of fastnet called `fit`."""
+    """Whether an experiment or a search of fastnet called `fit`."""
     frame, name = inspect.currentframe(), __name__
     while frame is not None and name.startswith("fastnet.training."):
         frame = frame.f_back
         name = "" if frame is None else frame.f_globals.get("__name__", "")
-    return name.startswith(("fastnet.insight.", "fastnet.explore.", "fastnet.bench."))
+    return name.startswith(("fastnet.insight.", "fastnet.explore.", "fastnet.search.", "fastnet.bench."))
 
 
 def _falls(costs: list[float]) -> bool:
