@@ -238,8 +238,8 @@ def halving(data: Rows, about: str, trials: int, budget: int, rounds: int) -> re
     note = (
         f"{trials} learning rates for {'-'.join(map(str, SIZES))} with ReLU and Adam, at most {budget} epochs in "
         f"batches of {SEARCH_BATCH} on {about}, a fifth of them held out; two trainings at the same time. Median of "
-        f"{rounds} rounds. scikit-learn trains each rung from the start. Optuna decides about each training by itself, so "
-        "its number of epochs differs. fastnet and PyTorch compute in float32, and so does scikit-learn with these images."
+        f"{rounds} rounds. scikit-learn trains each rung from the start. Optuna decides about each training by itself, "
+        "so its number of epochs differs. All compute in float32."
     )
     columns = ("search", "time", "range", "epochs", "updates/s", "best accuracy")
     return report.Section("search_halving", "Searches by halving", columns, rows, note, records, 1)
