@@ -163,8 +163,14 @@ def _about(args: argparse.Namespace, data: SearchData, choice: backends.Choice) 
         "space": f"{shown(args.space)}: {alternatives}{', '.join(_choices(data)) or 'nothing to choose'}",
         "search": f"{args.method}, {settings}, {args.seeds} training{'s' * (args.seeds > 1)} each, "
         f"{args.budget} epochs, seed {args.seed}",
+        **_resumed(args),
         "backend": f"{choice.name} ({choice.reason})",
     }
+
+
+def _resumed(args: argparse.Namespace) -> dict[str, str]:
+    already = finished(args.out)
+    return {"resumed": f"after {already:,} trainings, which are in {shown(args.out)}"} if already else {}
 
 
 def _choices(data: SearchData) -> list[str]:

@@ -189,6 +189,13 @@ def test_without_a_terminal_there_are_at_most_20_lines(capsys: pytest.CaptureFix
     assert re.fullmatch(r"  8/150 trainings, \S+/s, .* left, best accuracy 2\.67%", lines[0])
 
 
+def test_trainings_of_an_earlier_call_count_for_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    with SearchProgress([Rung(20, 3)], 1, "accuracy", quiet=False, already=19) as progress:
+        for k in range(20):
+            progress(done(k, 0))
+            assert bool(capsys.readouterr().err) == (k == 19)
+
+
 def test_the_best_setting_has_all_its_trainings_and_the_latest_rung(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
