@@ -137,6 +137,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a method": (["--method", "grind"], "grid"),
     "an ensemble": (["--ensemble", "3"], "--ensemble needs a file for the networks: give --save too"),
     "one network": (["--ensemble", "1", "--save", "x.npz"], "--ensemble must be at least 2, not 1"),
+    "many networks": (
+        ["--ensemble", "9", "--save", "x.npz"],
+        "--ensemble 9 needs as many trainings, but the search has 8",
+    ),
     "a page": (["--html", "x.txt"], "--html x.txt: a report is an HTML file"),
     "trials": (["--trials", "0"], "--trials must be at least 1, not 0"),
     "a metric": (["--metric", "acuracy"], "accuracy"),
