@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks
+from fastnet.ensemble import Model
+from fastnet.insight.answers import check_model
 from fastnet.kernels import formulas
 from fastnet.names import BackendName
-from fastnet.network import Network
 
 Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -69,12 +69,12 @@ class ValueScores:
     mean: Scores
 
 
-def label_scores(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> LabelScores:
+def label_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None = None) -> LabelScores:
     """Count how well a multilabel network predicts each of its labels.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
         A network with task="multilabel".
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
@@ -109,12 +109,12 @@ def label_scores(network: Network, x: Any, y: Any, *, backend: BackendName | Non
     )
 
 
-def value_scores(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> ValueScores:
+def value_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None = None) -> ValueScores:
     """Measure the errors of each output of a regression, and those of a baseline that answers the mean target.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
         A network with task="regression".
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
@@ -158,8 +158,8 @@ def value_scores(network: Network, x: Any, y: Any, *, backend: BackendName | Non
     )
 
 
-def _check_task(network: Network, task: str, function: str) -> None:
-    checks.instance("network", network, Network)
+def _check_task(network: Model, task: str, function: str) -> None:
+    check_model(network)
     if network.task != task:
         raise ValueError(f"{function} needs a network with task={task!r}, and this network has task={network.task!r}")
 
