@@ -63,7 +63,7 @@ def test_settings_are_ranked_by_the_mean_less_one_standard_error(metric: Any, si
 
 
 def test_the_best_setting_is_good_with_all_seeds() -> None:
-    """A lucky training does not win, and a diverged one is last of all."""
+    """A lucky training does not win, a diverged one is last, and a later rung comes before all earlier ones."""
     values = {0: (0.99, 0.5, 0.7), 1: (0.72, 0.73, 0.72), 2: (0.9, 0.9, math.nan)}
     records = [
         Record(Trial(number, k, {}, k), 1, 0, value, 0.0, {}, "")
@@ -71,6 +71,8 @@ def test_the_best_setting_is_good_with_all_seeds() -> None:
         for k, value in enumerate(of_setting)
     ]
     assert [one.number for one in standings(records, False)] == [1, 0, 2]
+    later = [Record(Trial(3, k, {}, k), 3, 1, 0.2, 0.0, {}, "") for k in range(3)]  # a later rung of a halving
+    assert [one.number for one in standings([*records, *later], False)] == [3, 1, 0, 2]
 
 
 def test_the_same_rows_are_held_out_for_all_settings() -> None:
