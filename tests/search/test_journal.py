@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -95,6 +94,7 @@ def _check_log(text: str, before: dict[tuple[int, int], int]) -> None:
         assert epoch > before.get((number, replicate), 0)
 
 
+@pytest.mark.usefixtures("usual_sigint_handler")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, n_jobs: int) -> None:
     done: list[Record] = []
@@ -102,7 +102,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, n_jobs: int) -> None:
     def press(record: Record) -> None:
         done.append(record)
         if len(done) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run(folder=tmp_path, on_finished=press, n_jobs=n_jobs)
