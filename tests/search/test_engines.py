@@ -81,6 +81,9 @@ def ray() -> Iterator[Any]:
     module.shutdown()
 
 
+NOT_RAY = pytest.mark.parametrize("engine", ["loky", "dask"], indirect=True)  # Ray's workers start in seconds
+
+
 @pytest.fixture(params=["loky", "dask", "ray"])
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param != "loky":
@@ -89,7 +92,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-@pytest.mark.parametrize("method", ["random", "halving"])
+@pytest.mark.parametrize(
+    ("engine", "method"), [("loky", "random"), ("dask", "halving"), ("ray", "random")], indirect=["engine"]
+)
 def test_a_search_with_a_killed_worker_has_the_results_of_one_process(
     engine: str, method: str, tmp_path: Path, undisturbed: dict[str, list[Any]]
 ) -> None:
@@ -132,6 +137,7 @@ def test_the_data_go_to_each_worker_once(engine: str, tmp_path: Path) -> None:
         assert {kind for _, kind, *_ in found.values()} == {"memmap"}
 
 
+@NOT_RAY
 def test_a_worker_that_always_dies_is_an_error_in_words(engine: str, tmp_path: Path) -> None:
     def die(data: None, task: int) -> int:
         if task == 2:
@@ -145,6 +151,7 @@ def test_a_worker_that_always_dies_is_an_error_in_words(engine: str, tmp_path: P
     assert 2 not in done
 
 
+@NOT_RAY
 def test_an_error_of_a_task_is_raised_here(engine: str) -> None:
     def fail(data: None, task: int) -> int:
         if task == 2:
@@ -155,6 +162,7 @@ def test_an_error_of_a_task_is_raised_here(engine: str) -> None:
         dict(run_in_pool(fail, range(40), None))
 
 
+@NOT_RAY
 def test_what_cannot_be_pickled_is_an_error(engine: str) -> None:
     lock = threading.Lock()
     with pytest.raises(TypeError, match="cannot pickle"):
