@@ -47,11 +47,11 @@ from fastnet.training import (
 from fastnet.version import __version__
 
 if TYPE_CHECKING:
-    from fastnet import data, distributed, insight, plots, report
+    from fastnet import data, distributed, insight, plots, report, search
     from fastnet import sklearn as sklearn
 
 # Loaded on first use: with them, `import fastnet` takes twice as long. sklearn is not in __all__, as it needs an extra.
-_LAZY = ("data", "distributed", "insight", "plots", "report", "sklearn")
+_LAZY = ("data", "distributed", "insight", "plots", "report", "search", "sklearn")
 
 __all__ = [
     "Adam",
@@ -94,6 +94,7 @@ __all__ = [
     "insight",
     "plots",
     "report",
+    "search",
     "use_backend",
     "warmup",
 ]

@@ -1,1 +1,20 @@
 """Search: train many networks and choose the best, at random, on a grid or by successive halving, with joblib."""
+
+from fastnet.search.records import Record, Request, Standing, Trial
+from fastnet.search.result import SearchResult
+from fastnet.search.searching import search
+from fastnet.search.space import OMIT, Distribution, integers, loguniform, uniform
+
+__all__ = [
+    "OMIT",
+    "Distribution",
+    "Record",
+    "Request",
+    "SearchResult",
+    "Standing",
+    "Trial",
+    "integers",
+    "loguniform",
+    "search",
+    "uniform",
+]

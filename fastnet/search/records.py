@@ -153,24 +153,32 @@ def standings(records: Iterable[Record], lower_is_better: bool) -> list[Standing
     settings: dict[int, list[Record]] = {}
     for key in sorted(last):
         settings.setdefault(key[0], []).append(last[key])
-    found = [_standing(number, of_setting, lower_is_better) for number, of_setting in settings.items()]
-    sign = 1 if lower_is_better else -1
-    found.sort(key=lambda one: (-one.rung, math.isnan(one.score), 0 if math.isnan(one.score) else sign * one.score))
+    found = [standing(of_setting, lower_is_better) for of_setting in settings.values()]
+    found.sort(key=lambda one: order_of(one, lower_is_better))
     return [replace(one, rank=rank) for rank, one in enumerate(found, 1)]
 
 
-def _standing(number: int, records: Sequence[Record], lower_is_better: bool) -> Standing:
+def order_of(one: Standing, lower_is_better: bool) -> tuple[float, ...]:
+    """Return what settings are sorted by, the best first."""
+    is_bad = math.isnan(one.score)
+    return -one.rung, is_bad, 0 if is_bad else one.score if lower_is_better else -one.score, one.number
+
+
+def standing(records: Sequence[Record], lower_is_better: bool) -> Standing:
+    """Return where a setting stands, from the records of its trainings. The rank is not known yet, and 0."""
     values = [record.value for record in records]
-    mean = math.fsum(values) / len(values)
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    error = math.sqrt(squares / (len(values) - 1) / len(values)) if len(values) > 1 else 0 * mean
+    mean = error = sum(values) / len(values)
+    if math.isfinite(mean):
+        mean = math.fsum(values) / len(values)
+        squares = math.fsum((value - mean) ** 2 for value in values)
+        error = math.sqrt(squares / (len(values) - 1) / len(values)) if len(values) > 1 else 0.0
     return Standing(
         rank=0,
-        number=number,
+        number=records[0].trial.number,
         setting=records[0].trial.setting,
         mean=mean,
         standard_error=error,
-        score=mean + error if lower_is_better else mean - error,
+        score=(mean + error if lower_is_better else mean - error) if math.isfinite(mean) else math.nan,
         epochs=max(record.epochs for record in records),
         rung=max(record.rung for record in records),
         seconds=math.fsum(record.seconds for record in records),
