@@ -16,7 +16,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from fastnet import checks
-from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, scale, train
+from fastnet.cli import (
+    backends,
+    bench,
+    compare,
+    convert,
+    data,
+    evaluate,
+    explore,
+    predict,
+    report,
+    runs,
+    scale,
+    search,
+    train,
+)
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
 from fastnet.cli.streams import standard_output
@@ -31,6 +45,7 @@ _COMMANDS = {
     command.name: command
     for command in (
         train.COMMAND,
+        search.COMMAND,
         report.COMMAND,
         runs.COMMAND,
         compare.COMMAND,

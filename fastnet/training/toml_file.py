@@ -89,7 +89,7 @@ def place(name: str, line: int | None) -> str:
     return name if line is None else f"{name}, line {line}"
 
 
-def one_line(value: object) -> str:
-    """Return what a file holds as a short printable text."""
-    text = " ".join(str(value).split())[:100]
+def one_line(value: object, most: int = 100) -> str:
+    """Return what a file holds as a short printable text of at most `most` letters."""
+    text = " ".join(str(value).split())[:most]
     return text if text.isprintable() else ascii(text)[1:-1]
