@@ -60,6 +60,7 @@ class ResumableTrainer(TrainerSettings):
         self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
         self._kept = Kept()
         self._resumed: FitSoFar | None = None  # the fit that a checkpoint has begun
+        self._every: int | None = None  # what was chosen to average; None before the first fit of several processes
         self._failed = False  # whether an error ended the last fit
 
     @property
@@ -118,7 +119,7 @@ class ResumableTrainer(TrainerSettings):
             is_stopped=self._stopped,
             data=fit.fingerprint,
             callbacks=states_of(fit.callbacks),
-            software=_software(fit),
+            software=software(fit),
         )
 
     @cached_property  # computed once, since it takes longer than copying a small network
@@ -278,14 +279,14 @@ def check_resumed(fit: Fit, recorded: FitSoFar) -> None:
             f"the fit goes on with {fit.updates.n_threads} threads, not {recorded.threads}, since this process may use "
             "fewer cores: the results differ by rounding"
         )
-    now = _software(fit)
+    now = software(fit)
     then = recorded.software
     others = [f"{name} {now[name]} in place of {then[name]}" for name in now if then.get(name, now[name]) != now[name]]
     if others:
         warn(f"the last bits may differ from those of a fit without a break: {', '.join(others)}")
 
 
-def _software(fit: Fit) -> dict[str, str]:
+def software(fit: Fit) -> dict[str, str]:
     """Return what may change the last bits, by name."""
     name = fit.engine.name
     found = describe(name)
