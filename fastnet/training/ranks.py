@@ -3,3 +3,5 @@
 
 class Ranks:
     """The exchanges of one fit."""
+
+    now = 0.0
