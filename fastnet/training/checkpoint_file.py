@@ -207,7 +207,7 @@ def _totals(about: Mapping[str, Any]) -> Totals:
 
 
 def _history(numbers: Array, columns: Sequence[str], texts: Sequence[Any]) -> Iterator[Epoch]:
-    """Yield the records. Columns that this version of fastnet does not know are left out; missing ones are nan."""
+    """Yield the records. Unknown columns are left out. Missing ones are nan or ""."""
     counts = [checks.whole_number("the count of texts", count, 1, len(numbers)) for _, count in texts]
     if (len(numbers) and numbers.shape[1:] != (len(columns),)) or sum(counts) != len(numbers):
         raise ValueError(f"its array 'history' is {numbers.shape}, for {len(columns)} columns and {sum(counts)} epochs")
@@ -216,7 +216,8 @@ def _history(numbers: Array, columns: Sequence[str], texts: Sequence[Any]) -> It
         found = dict(zip(columns, row, strict=True))
         values = {name: found.get(name, math.nan) for name in NUMBERS}
         whole: dict[str, Any] = {name: int(values[name]) for name in WHOLE_NUMBERS}
-        yield Epoch(**values | whole | dict(zip(TEXTS, map(str, words), strict=True)))
+        known = [*map(str, words), *[""] * (len(TEXTS) - len(words))]  # older files hold fewer
+        yield Epoch(**values | whole | dict(zip(TEXTS, known, strict=True)))
 
 
 def _fit(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> FitSoFar:

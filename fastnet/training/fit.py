@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import draw_order, examples_in_batch
 from fastnet.training.selection import NO_ROWS, Selection
 from fastnet.training.windows import Window
+
+if TYPE_CHECKING:  # only trainings of several processes need this module
+    from fastnet.training.ranks import Ranks
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
@@ -68,6 +71,8 @@ class Fit:
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
     fingerprint: dict[str, str] | None = None  # of the data, once it is needed
     has_warned: bool = False  # that the network does not learn
+    averaging: str = ""  # the description for the history of what several processes average
+    ranks: Ranks | None = None  # the exchanges with other processes; None: this process trains alone
 
     def batches_of_chunk(self, done: int, end: int) -> int:
         """Return the number of batches of the next chunk, from batch number `done` on, and before number `end`."""

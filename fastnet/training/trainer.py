@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, has_no
 from fastnet.training.selection import Selection, select
 from fastnet.training.spread import warn_of_spread
 from fastnet.training.state import FitSoFar
+
+if TYPE_CHECKING:
+    from fastnet.training.averaging import Averaging, Communicator
 
 
 class Trainer(TrainingLoop):
@@ -74,6 +77,12 @@ class Trainer(TrainingLoop):
         Whether `fit` first compresses dense inputs: it keeps only the entries that are not zero, with 8 bytes for each
         in float32. "auto" compresses where that is faster: for floats on a compiled backend, with at least 64 inputs,
         at least 8 epochs, and at most 40% of the entries not zero. Sparse inputs always stay sparse.
+    communicator : Communicator, optional
+        A communicator of mpi4py, such as MPI.COMM_WORLD. Its processes train one network together, each with a trainer
+        of the same settings and with rows of its own. All of them call `fit`. None: this process trains alone.
+    averaging : "auto", int or Averaging
+        With a communicator: 1 averages the gradients in each update, 16 averages the parameters every 16 updates.
+        "auto" chooses from measured times. `fastnet.distributed.Averaging` has more settings.
 
     Attributes
     ----------
@@ -114,6 +123,8 @@ class Trainer(TrainingLoop):
         seed: int | np.random.Generator | None = None,
         threads: Threads = 1,
         sparse: Sparse = "auto",
+        communicator: Communicator | None = None,
+        averaging: Averaging | int | Literal["auto"] = "auto",
     ) -> None:
         self._network = checks.instance("network", network, Network)
         self._optimizer = as_optimizer(optimizer)
@@ -129,6 +140,12 @@ class Trainer(TrainingLoop):
         choose(backend, threads)  # raises now if the backend is missing, before the user loads data
         self._backend, self._threads = backend, threads
         self._seed, self._rng = seed, checks.generator(seed)
+        self._communicator = self._averaging = None
+        if communicator is not None or averaging != "auto":
+            from fastnet.training.averaging import checked, generator_of_process  # few trainings need this module
+
+            self._communicator, self._averaging = checked(communicator, averaging)
+            self._rng = generator_of_process(self._rng, seed, communicator)
         self._layers = with_dropout(network.layers, self._dropout, draw_keys(self._dropout, self._rng))
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         self._state = OptimizerState(settings, moments)
