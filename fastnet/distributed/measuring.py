@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-
 from fastnet.distributed.cost import Cluster
 from fastnet.distributed.plan import Work
 from fastnet.names import BackendName, OptimizerName
