@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from fastnet import checks
-from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, train
+from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, scale, train
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
 from fastnet.cli.streams import standard_output
@@ -40,6 +40,7 @@ _COMMANDS = {
         backends.COMMAND,
         data.COMMAND,
         convert.COMMAND,
+        scale.COMMAND,
     )
 }
 

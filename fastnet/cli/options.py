@@ -284,3 +284,11 @@ def real(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a number such as 0.5, not {given(text)}") from None
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Return the widths of layers that an option's text stands for."""
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected widths such as 784,16,16,10, not {text!r}") from None

@@ -18,6 +18,7 @@ from fastnet.cli.options import (
     add_table_options,
     defaults,
     real,
+    widths,
 )
 from fastnet.cli.resuming import interval
 from fastnet.data import Dataset
@@ -98,7 +99,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     hidden, of_tables = (",".join(map(str, recipe.hidden)) for recipe in (CHAPTER, table_recipe(_FOR_HELP)))
     group.add_argument(
         "--layers",
-        type=_widths,
+        type=widths,
         metavar="N,N,...",
         help=f"widths of the layers, inputs first (default: inputs,{hidden},classes; for tables "
         f"inputs,{of_tables},outputs)",
@@ -225,13 +226,6 @@ def _shares(text: str) -> float | tuple[float, ...]:
             f"expected a share such as 0.5 or a list such as 0.2,0.5; got {text!r}"
         ) from None
     return shares if len(shares) > 1 else shares[0]
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected widths such as 784,16,16,10, not {text!r}") from None
 
 
 # -- defaults that depend on the data ----------------------------------------------------------------------------------

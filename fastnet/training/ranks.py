@@ -42,7 +42,7 @@ class Ranks:
         How many updates the processes make before the next meeting, if no average comes first.
     tells : bool
         Whether the callbacks without an `every` are due. Who calls them sets it to false.
-    seconds : float
+    now : float
         The time of the first process' clock at the last meeting.
     first_rate, first_digest : float, int
         What the first process brought to the last meeting as its `rate` and `digest`.
@@ -56,11 +56,11 @@ class Ranks:
         self._interrupted: str = ""
         self._told = -np.inf
         self.is_stopped = self.is_interrupted = self.has_diverged = self.tells = False
-        self.weight, self.n_updates, self.seconds, self.first_rate, self.first_digest = 0.0, 1, 0.0, 0.0, 0
+        self.weight, self.n_updates, self.now, self.first_rate, self.first_digest = 0.0, 1, 0.0, 0.0, 0
 
     def name(self, rank: int | None = None) -> str:
-        """Return "process 2 of 4" for rank 1 of 4 processes."""
-        return f"process {(self.rank if rank is None else rank) + 1} of {self.size}"
+        """Return "process 1 of 4" for rank 1 of 4 processes."""
+        return f"process {self.rank if rank is None else rank} of {self.size}"
 
     # -- a fit that ends ---------------------------------------------------------------------------------------
 
@@ -146,10 +146,10 @@ class Ranks:
             self.is_interrupted, self._interrupted = True, f"{name}: Ctrl-C"
         self.is_stopped |= bool(found[STOPPED])
         self.has_diverged, self.weight, self.n_updates = bool(found[DIVERGED]), found[WEIGHT], int(found[UPDATES])
-        self.tells, self.seconds = self.tells or bool(found[TELLS]), found[SECONDS]
+        self.tells, self.now = self.tells or bool(found[TELLS]), found[SECONDS]
         self.first_rate, self.first_digest = found[RATE], int(found[DIGEST])
         if found[TELLS]:
-            self._told = self.seconds
+            self._told = self.now
 
     def gather(self, ours: T) -> list[T]:
         """Return what each process gives, in the order of the processes. Call this only after `meet`."""
