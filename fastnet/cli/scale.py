@@ -82,10 +82,11 @@ def run(args: argparse.Namespace) -> int:
     is_first = communicator is None or communicator.rank == 0
     batch_size = checks.whole_number("--batch-size", args.batch_size, 1)
     backend = backends.resolve(args.backend).name
+    networks = [checks.layer_sizes(sizes) for sizes in args.layers or NETWORKS]
     cluster, origin = _cluster(args, communicator)
     record: dict[str, Any] = {"machines": {**plain(cluster), "origin": origin}, "plans": []}
     texts = [facts({"machines": _about(cluster, origin)})]
-    for sizes in args.layers or NETWORKS if is_first else ():  # the other processes only took part in the Allreduces
+    for sizes in networks if is_first else ():  # the other processes only took part in the Allreduces
         if not args.quiet:
             say(f"measuring {layers(sizes)} ...")
         work = measured_work(sizes, batch_size=batch_size, optimizer=args.optimizer, backend=args.backend)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastnet import checks
 from fastnet.distributed.cost import Cluster
 from fastnet.distributed.plan import Work
 from fastnet.names import BackendName, OptimizerName
@@ -87,13 +89,37 @@ def measured_work(
     >>> work.n_parameters, work.update_seconds > 0
     (67, True)
     """
-    settings = {"batch_size": batch_size, "optimizer": optimizer, "backend": backend}
-    n_updates = _updates(sizes, settings)
-    own, _ = _timed(sizes, n_updates, settings, None, 1)
-    gradients, gradient_bytes = _timed(sizes, n_updates, settings, Mirror(), 1)
+    network = Network(list(sizes), seed=0)
+    few = 2 * checks.whole_number("batch_size", batch_size, 1)
+
+    def start(**averaging: Any) -> Trainer:
+        return Trainer(
+            network.copy(),
+            optimizer=optimizer,
+            batch_size=batch_size,
+            backend=backend,
+            seed=0,
+            sparse=False,
+            **averaging,
+        )
+
+    rng = np.random.default_rng(0)
+    x, y = rng.random((max(few, ROWS), sizes[0]), np.float32), rng.integers(0, max(2, sizes[-1]), max(few, ROWS))
+    seconds, _ = _timed(start, x[:few], y[:few], None, 1)
+    n = few * max(1, int(min(len(x) / few, EPOCH_SECONDS / seconds / 2)))
+    return work_of(start, x[:n], y[:n], batch_size)
+
+
+def work_of(start: Callable[..., Trainer], x: NDArray[Any], y: NDArray[Any], batch_size: int) -> Work:
+    """Return the times of a training on these examples.
+
+    `start` makes a trainer with a new network. It takes the arguments `communicator` and `averaging`, or none.
+    """
+    own, _ = _timed(start, x, y, None, 1)
+    gradients, gradient_bytes = _timed(start, x, y, Mirror(), 1)
     # The cost of an average shows most where averages are frequent.
-    averages, parameter_bytes = _timed(sizes, n_updates, settings, Mirror(), 2)
-    network = Network(list(sizes))
+    averages, parameter_bytes = _timed(start, x, y, Mirror(), 2)
+    network = start().network
     return Work(
         sizes=network.sizes,
         n_parameters=network.n_parameters,
@@ -106,33 +132,22 @@ def measured_work(
     )
 
 
-def _updates(sizes: Sequence[int], settings: dict[str, Any]) -> int:
-    """Return an even number of updates that takes about EPOCH_SECONDS."""
-    seconds, _ = _timed(sizes, 2, settings, None, 1)
-    most = min(EPOCH_SECONDS / seconds, ROWS / settings["batch_size"])
-    return 2 * max(1, int(most) // 2)
-
-
 def _timed(
-    sizes: Sequence[int], n_updates: int, settings: dict[str, Any], mirror: Mirror | None, every: int
+    start: Callable[..., Trainer], x: NDArray[Any], y: NDArray[Any], mirror: Mirror | None, every: int
 ) -> tuple[float, tuple[int, ...]]:
     """Return the time of an update, and the bytes of each Allreduce of an average."""
-    n = n_updates * settings["batch_size"]
-    rng = np.random.default_rng(0)
-    x, y = rng.random((n, sizes[0]), np.float32), rng.integers(0, max(2, sizes[-1]), n)
-    averaging: dict[str, Any] = (
-        {"communicator": mirror, "averaging": Averaging(every=every)} if mirror is not None else {}
-    )
-    trainer = Trainer(Network(list(sizes), seed=0), seed=0, sparse=False, **settings, **averaging)
+    trainer = start() if mirror is None else start(communicator=mirror, averaging=Averaging(every=every))
     trainer.fit(x, y, epochs=1)  # compiles and warms up
-    sent = len(mirror.sent) if mirror is not None else 0
-    seconds = min(trainer.fit(x, y, epochs=EPOCHS)["seconds"][-EPOCHS:]) / n_updates
+    before, sent = trainer.steps, len(mirror.sent) if mirror is not None else 0
+    seconds = trainer.fit(x, y, epochs=EPOCHS)["seconds"][-EPOCHS:]
+    n_updates = trainer.steps - before
+    shortest = float(min(seconds)) * EPOCHS / n_updates
     if mirror is None:
-        return seconds, ()
+        return shortest, ()
     found = Counter(mirror.sent[sent:])
     # The messages at the start of a fit and at the end of an epoch are fewer than the averages, and do not count.
-    each = {size: round(count * every / (EPOCHS * n_updates)) for size, count in found.items()}
-    return seconds, tuple(size for size in sorted(each) for _ in range(each[size]))
+    each = {size: round(count * every / n_updates) for size, count in found.items()}
+    return shortest, tuple(size for size in sorted(each) for _ in range(each[size]))
 
 
 def measured_cluster(communicator: Communicator, straggler: float = Cluster.straggler) -> Cluster:
