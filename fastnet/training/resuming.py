@@ -76,7 +76,7 @@ class ResumableTrainer(TrainerSettings):
         So a callback that does something every minute does it at the same update of all processes.
         """
         fit = self._kept.running
-        return time.monotonic() if fit is None or fit.ranks is None else fit.ranks.now
+        return time.monotonic() if fit is None or fit.common is None else fit.common.ranks.now
 
     # -- the state ---------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class ResumableTrainer(TrainerSettings):
             is_stopped=self._stopped,
             data=fit.fingerprint,
             callbacks=states_of(fit.callbacks),
-            software=_software(fit),
+            software=software(fit),
         )
 
     @cached_property  # computed once, since it takes longer than copying a small network
@@ -313,14 +313,14 @@ def check_resumed(fit: Fit, recorded: FitSoFar) -> None:
             f"the fit goes on with {fit.updates.n_threads} threads, not {recorded.threads}, since this process may use "
             "fewer cores: the results differ by rounding"
         )
-    now = _software(fit)
+    now = software(fit)
     then = recorded.software
     others = [f"{name} {now[name]} in place of {then[name]}" for name in now if then.get(name, now[name]) != now[name]]
     if others:
         warn(f"the last bits may differ from those of a fit without a break: {', '.join(others)}")
 
 
-def _software(fit: Fit) -> dict[str, str]:
+def software(fit: Fit) -> dict[str, str]:
     """Return what may change the last bits, by name."""
     name = fit.engine.name
     found = describe(name)
