@@ -213,6 +213,13 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         help="number of threads that share each batch, or auto (default: %(default)s)",
     )
     add_sparse_option(group)
+    group.add_argument(
+        "--averaging",
+        type=_threads,
+        metavar="N",
+        help="for mpiexec -n 4 fastnet train: average the parameters of the processes every N updates; 1: the "
+        "gradients in each update; auto: choose from measured times (default: auto)",
+    )
 
 
 def _threads(text: str) -> int | str:

@@ -25,6 +25,11 @@ def folder_of(folder: Path, communicator: Communicator | None) -> Path:
     return folder if communicator is None else folder / f"rank-{communicator.rank}"
 
 
+def written(folder: Path) -> list[Path]:
+    """Return all checkpoints in a folder, also those of processes."""
+    return [path for each in (folder, *_of_processes(folder)) for _, path in numbered(each)] if folder.is_dir() else []
+
+
 def check_folders(folder: Path, communicator: Communicator | None, steps: int) -> None:
     """Raise ValueError if a folder holds a whole checkpoint of a training with more than `steps` updates.
 
