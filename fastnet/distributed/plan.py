@@ -10,11 +10,11 @@ from fastnet import checks
 from fastnet.distributed.cost import MAX_PROCESSES, Cluster, allreduce_seconds, simulated_seconds, slowest_seconds
 
 
-def chosen_every(update_seconds: float, allreduce_seconds: float) -> int:
-    if allreduce_seconds < 0.2 * update_seconds:
+def choose_every(update: float, single: float, gradients: float, average: float) -> int:
+    if single + gradients <= 1.2 * update:
         return 1
     every = 2
-    while every < 64 and allreduce_seconds > 0.1 * every * update_seconds:
+    while every < 64 and average > 0.1 * every * update:
         every *= 2
     return every
 
@@ -161,7 +161,8 @@ def chosen_for(work: Work, cluster: Cluster, processes: int) -> int:
     """Return the number of updates between two averages that a training with `averaging="auto"` would choose."""
     if processes == 1:
         return 1
-    return chosen_every(work.update_seconds, allreduce_seconds(processes, max(work.gradient_bytes), cluster))
+    gradients, average = (work.exchange_seconds(processes, every, cluster) for every in (1, 2))
+    return choose_every(work.update_seconds, work.gradient_seconds, gradients, average)
 
 
 def _point(work: Work, cluster: Cluster, processes: int, every: int, is_chosen: bool) -> Point:
