@@ -91,12 +91,30 @@ class Squares:
             for differences, w in _blocks(self._n_out, y, weights, self._first):
                 if weight := float(w.sum()):
                     mean = (differences @ w)[:, None] / weight
-                    self.total += float((np.square(differences - mean) @ w).sum())
-                    self.weight += weight
-                    step = mean - self._mean
-                    if weight < self.weight:
-                        self.total += float(np.square(step).sum()) * (weight / self.weight) * (self.weight - weight)
-                    self._mean += step * (weight / self.weight)
+                    self._join(float((np.square(differences - mean) @ w).sum()), mean, weight)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the targets, summed over the outputs; 0 if there are none."""
+        return self.total / self.weight if self.weight else self.total
+
+    def merge(self, other: Squares) -> None:
+        """Add the targets that `other` has seen."""
+        if other._first is None:
+            return
+        if self._first is None:
+            self._first = other._first
+        with np.errstate(all="ignore"):
+            self._join(other.total, other._mean + (other._first - self._first), other.weight)
+
+    def _join(self, total: float, mean: NDArray[np.float64], weight: float) -> None:
+        """Add targets whose sum of squared differences is `total`. `mean` is relative to the first target of all."""
+        self.total += total
+        self.weight += weight
+        step = mean - self._mean
+        if weight < self.weight:
+            self.total += float(np.square(step).sum()) * (weight / self.weight) * (self.weight - weight)
+        self._mean += step * (weight / self.weight)
 
 
 def _blocks(

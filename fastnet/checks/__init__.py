@@ -18,6 +18,7 @@ from fastnet.checks.data import (
 from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
 from fastnet.checks.frames import NUMBERS, column_names, is_category, is_frame, is_missing, library_of
 from fastnet.checks.settings import (
+    averaging_backend,
     backend,
     backend_name,
     byte_scale,
@@ -64,6 +65,7 @@ __all__ = [
     "NUMBERS",
     "AnyRows",
     "UnconvertedRows",
+    "averaging_backend",
     "backend",
     "backend_name",
     "batch_size",

@@ -9,6 +9,10 @@ import numpy as np
 
 from fastnet import checks
 
+MAX_COST_OF_GRADIENTS = 0.2  # of an update's time
+MAX_COST_OF_AVERAGES = 0.1
+MAX_EVERY = 64  # updates between two averages: with more, the accuracy falls
+
 
 @runtime_checkable
 class Communicator(Protocol):
@@ -55,6 +59,37 @@ class Averaging:
             checks.whole_number("every", self.every, 1)
         checks.whole_number("warmup", self.warmup, 0)
         checks.name_of("state", self.state, ("average", "keep"))
+
+
+def choose_every(update: float, single: float, gradients: float, average: float) -> int:
+    """Choose between gradients and parameters from measured times.
+
+    Gradients are averaged, which needs a kernel call and an Allreduce for each update, if that costs at most 20% more
+    than updates without exchanges. Otherwise the parameters are averaged every 2, 4, 8, 16, 32 or 64 updates, as often
+    as costs at most 10%.
+
+    Parameters
+    ----------
+    update : float
+        The seconds of an update, of many in one kernel call.
+    single : float
+        The seconds of an update that has a kernel call of its own.
+    gradients : float
+        The seconds of an Allreduce of the gradient.
+    average : float
+        The seconds of an Allreduce of what is averaged with the parameters.
+
+    Returns
+    -------
+    int
+        1 for gradients, else the number of updates between two averages of the parameters.
+    """
+    if single + gradients <= (1 + MAX_COST_OF_GRADIENTS) * update:
+        return 1
+    every = 2
+    while every < MAX_EVERY and average > MAX_COST_OF_AVERAGES * every * update:
+        every *= 2
+    return every
 
 
 def checked(communicator: object, averaging: object) -> tuple[Communicator, Averaging]:

@@ -236,7 +236,7 @@ class Trainer(TrainingLoop):
         Raises
         ------
         ValueError, TypeError
-            An argument is invalid.
+            An argument is invalid, or differs between the processes of a communicator.
         DivergedError
             The cost, a parameter or the optimiser's state is not finite. The network gets back the parameters from
             before the update that caused this.
@@ -244,27 +244,32 @@ class Trainer(TrainingLoop):
             Ctrl-C was pressed. The last update is complete.
         RuntimeError
             This trainer is already in a fit: another thread or a callback called this method.
+        Exception
+            With a communicator, each process raises the error of the first process that failed, with its name.
         """
-        resumed = self._fit_to_finish(epochs)
-        epochs = checks.whole_number("epochs", resumed.epochs if resumed else epochs, 0, MAX_EPOCHS)
-        split = checks.validation_split(validation_split, validation_data is not None)
-        check_source(x, epochs, self._schedule, split)
-        examples = check_examples(self._network, x, y, sample_weight)
-        warn_of_spread(examples.x, checks.column_names(x))
-        validation = check_validation_data(self._network, validation_data)
-        horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
-        # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
-        with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
-            if split and self._split_seed is None and resumed is None:
-                self._split_seed = int(self._rng.integers(2**63))
-            selection = select(examples, self._layers, class_weight, split, self._split_seed)
-            fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation, resumed)
-            if resumed is not None:
-                check_resumed(fit, resumed)
-            with self._running_fit(fit):
-                self._run(fit, resumed, at_end)
-                at_end.close()
-            fit.end(self._kept)
+        with self._processes() as ranks:
+            resumed = self._fit_to_finish(epochs)
+            epochs = checks.whole_number("epochs", resumed.epochs if resumed else epochs, 0, MAX_EPOCHS)
+            split = checks.validation_split(validation_split, validation_data is not None)
+            check_source(x, epochs, self._schedule, split)
+            examples = check_examples(self._network, x, y, sample_weight)
+            warn_of_spread(examples.x, checks.column_names(x))
+            validation = check_validation_data(self._network, validation_data)
+            horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
+            # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
+            with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
+                if split and self._split_seed is None and resumed is None:
+                    self._split_seed = int(self._rng.integers(2**63))
+                selection = select(examples, self._layers, class_weight, split, self._split_seed)
+                fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation, resumed)
+                if resumed is not None:
+                    check_resumed(fit, resumed)
+                with self._running_fit(fit):
+                    if ranks is not None:
+                        self._join(fit, ranks)
+                    self._run(fit, resumed, at_end)
+                    at_end.close()
+                fit.end(self._kept if ranks is None else None)
         return self.history
 
     def partial_fit(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Epoch:
@@ -274,6 +279,8 @@ class Trainer(TrainingLoop):
         are those of `fit`.
         """
         self._refuse_unfinished("finish it with fit(x, y)")
+        if self._has_company():
+            raise ValueError("partial_fit trains on one process: give each process' rows to fit")
         check_source(x, 1, self._schedule)
         examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
@@ -330,5 +337,6 @@ class Trainer(TrainingLoop):
             callbacks=as_callbacks(callbacks),
             interrupts=interrupts,
             validation=validation,
-            kept=self._kept,
+            kept=None if self._has_company() else self._kept,
+            averages=self._has_company(),
         )
