@@ -75,7 +75,7 @@ def _train(args: argparse.Namespace) -> int:
     _fit(args, fitting, choice, restore)
     done = fitting.run()
     results.write_training(args, trainer, done)
-    text, done.record["test"] = evaluate(done.network, data, args.backend)
+    text, done.record["test"] = evaluate(done.network, data, args.backend, args.threads)
     results.write_test(args, done, data)
     resuming.end(args)
     summary = facts(_summary(fitting, done.network, _written(args)))
