@@ -16,6 +16,7 @@ from fastnet.cli.options import (
     add_number,
     add_sparse_option,
     add_table_options,
+    add_threads_option,
     defaults,
     real,
     widths,
@@ -205,13 +206,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         "--validate", action="store_true", help="also print the results on the test rows after each epoch"
     )
     add_backend_option(group)
-    group.add_argument(
-        "--threads",
-        type=_threads,
-        default=_TRAINER["threads"],
-        metavar="N",
-        help="number of threads that share each batch, or auto (default: %(default)s)",
-    )
+    add_threads_option(group, "each batch", _TRAINER["threads"])
     add_sparse_option(group)
     group.add_argument(
         "--averaging",
@@ -220,14 +215,6 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         help="for mpiexec -n 4 fastnet train: average the parameters of the processes every N updates; 1: the "
         "gradients in each update; auto: choose from measured times (default: auto)",
     )
-
-
-def _threads(text: str) -> int | str:
-    """Return a number, or the text if it is not a number. The library checks both."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def _shares(text: str) -> float | tuple[float, ...]:
