@@ -1,5 +1,6 @@
 """Search: train many networks and choose the best, at random, on a grid or by successive halving, with joblib."""
 
+from fastnet.search.optuna_callback import OptunaCallback
 from fastnet.search.records import Record, Request, Standing, Trial
 from fastnet.search.result import SearchResult
 from fastnet.search.searching import search
@@ -9,6 +10,7 @@ from fastnet.search.space_file import read_space
 __all__ = [
     "OMIT",
     "Distribution",
+    "OptunaCallback",
     "Record",
     "Request",
     "SearchResult",

@@ -247,7 +247,8 @@ def text_of(value: object) -> str:
         return "{" + ", ".join(f"{name}: {text_of(entry)}" for name, entry in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         left, right = "[]" if isinstance(value, list) else "()"
-        return left + ", ".join(map(text_of, value)) + right
+        comma = "," * (isinstance(value, tuple) and len(value) == 1)
+        return left + ", ".join(map(text_of, value)) + comma + right
     if is_condition(value) and hasattr(value, "__qualname__"):
         return f"function {value.__module__}.{value.__qualname__}"
     if (frozen := getattr(value, "dist", None)) is not None and is_distribution(value):  # of SciPy

@@ -58,9 +58,21 @@ class _RemoteCall(Generic[Data, Task, T]):
     call: _Call[Data, Task, T]
     backend: str
 
-    def __call__(self, data: Data) -> tuple[int, T]:
+    def __call__(self, data: Data | _InRay) -> tuple[int, T]:
         with use_backend(self.backend):
-            return self.call(data)
+            return self.call(data.get() if isinstance(data, _InRay) else data)
+
+
+@dataclass(frozen=True)
+class _InRay:
+    """The data in Ray's object store. A node copies them once, and its processes map them."""
+
+    reference: Any
+
+    def get(self) -> Any:
+        import ray
+
+        return ray.get(self.reference)
 
 
 def run_in_pool(
@@ -281,19 +293,20 @@ def _prepared(engine: Any, data: Data) -> tuple[Any, Any]:
     if kind == "RayBackend":
         import ray
 
-        return _ray(engine), ray.put(data)
+        return _ray(engine), _InRay(ray.put(data))
     return engine, data
 
 
 def _dask(engine: Any, data: object) -> Any:
-    """Return joblib's engine for Dask with the data on all workers.
-
-    A copy on one worker only would die with it. The engine of joblib does not report a worker that is lost for good
-    (`KilledWorker`), and joblib would wait forever.
-    """
+    """Return joblib's engine for Dask with the data on all workers. A copy on one worker only would die with it."""
 
     class Dask(type(engine)):  # type: ignore[misc]  # joblib has no types
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            cores: int = super().effective_n_jobs(n_jobs)
+            return 2 if cores == 1 else cores  # with 1, joblib would run the tasks in this process
+
         def submit(self, function: Any, callback: Any = None) -> Any:
+            # joblib does not call back for a worker that is lost for good, and would wait forever.
             future = super().submit(function, callback)
             future.add_done_callback(lambda done: done.exception() is not None and callback(done.exception()))
             return future

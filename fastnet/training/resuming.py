@@ -118,7 +118,7 @@ class ResumableTrainer(TrainerSettings):
             is_stopped=self._stopped,
             data=fit.fingerprint,
             callbacks=states_of(fit.callbacks),
-            software=_software(fit),
+            software=software_of(fit.engine.name),
         )
 
     @cached_property  # computed once, since it takes longer than copying a small network
@@ -281,16 +281,15 @@ def check_resumed(fit: Fit, recorded: FitSoFar) -> None:
             f"the fit goes on with {fit.updates.n_threads} threads, not {recorded.threads}, since this process may use "
             "fewer cores: the results differ by rounding"
         )
-    now = _software(fit)
+    now = software_of(fit.engine.name)
     then = recorded.software
     others = [f"{name} {now[name]} in place of {then[name]}" for name in now if then.get(name, now[name]) != now[name]]
     if others:
         warn(f"the last bits may differ from those of a fit without a break: {', '.join(others)}")
 
 
-def _software(fit: Fit) -> dict[str, str]:
-    """Return what may change the last bits, by name."""
-    name = fit.engine.name
+def software_of(name: str) -> dict[str, str]:
+    """Return what may change the last bits of a training with this backend, by name."""
     found = describe(name)
     return {
         "fastnet": __version__,
