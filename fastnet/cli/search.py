@@ -111,12 +111,14 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         print_result(args, facts(_about(args, data, choice)), {})
     found = _searched(args, data)
-    best = data.for_raw_rows(_network(found.refit()))
+    if args.out is not None:
+        _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
+    best = data.for_raw_rows(found.refit().network)
     saved: Network | Ensemble = best
     if args.ensemble is not None:
         saved = Ensemble([data.for_raw_rows(network) for network in found.ensemble(args.ensemble)])
     _write(args, found, data, best, saved)
-    text, test = evaluate(saved, data.data, args.backend)
+    text, test = evaluate(saved, data.data, args.backend, 1)
     record = {**_record(args, found, data), "test": test, **_written(args)}
     if args.out is not None:
         _write_bytes(os.path.join(args.out, RECORD), json_text(record).encode())
@@ -163,8 +165,14 @@ def _about(args: argparse.Namespace, data: SearchData, choice: backends.Choice) 
         "space": f"{shown(args.space)}: {alternatives}{', '.join(_choices(data)) or 'nothing to choose'}",
         "search": f"{args.method}, {settings}, {args.seeds} training{'s' * (args.seeds > 1)} each, "
         f"{args.budget} epochs, seed {args.seed}",
+        **_resumed(args),
         "backend": f"{choice.name} ({choice.reason})",
     }
+
+
+def _resumed(args: argparse.Namespace) -> dict[str, str]:
+    already = finished(args.out)
+    return {"resumed": f"after {already:,} trainings, which are in {shown(args.out)}"} if already else {}
 
 
 def _choices(data: SearchData) -> list[str]:
@@ -181,8 +189,8 @@ def _choices(data: SearchData) -> list[str]:
 def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
     """Search. After Ctrl-C say how to go on."""
     metric = args.metric or ("r2" if data.data.task == "regression" else "accuracy")
-    already = finished(args.out)
-    with SearchProgress(_stages(args, data), args.seeds, metric, quiet=args.quiet, already=already) as progress:
+    stages, already = _stages(args, data), finished(args.out)
+    with SearchProgress(stages, args.seeds, metric, quiet=args.quiet, already=already) as progress:
         try:
             return search(
                 data.spaces,
@@ -197,6 +205,7 @@ def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
                 n_jobs=-1 if args.jobs is None else args.jobs,
                 seed=args.seed,
                 folder=args.out,
+                keep=max(_SEARCH["keep"], args.ensemble or 0),
                 on_finished=progress,
             )
         except KeyboardInterrupt:
@@ -208,13 +217,10 @@ def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
 
 def _stages(args: argparse.Namespace, data: SearchData) -> list[Rung]:
     """Return the rungs of a search by halving; of another search the one that all settings run."""
-    if args.method == "halving":
-        return rungs(args.trials, args.budget)
-    return [Rung(len(grid(data.spaces)) if args.method == "grid" else args.trials, args.budget)]
-
-
-def _network(trained: Any) -> Network:
-    return trained if isinstance(trained, Network) else trained.network
+    n = len(grid(data.spaces)) if args.method == "grid" else args.trials
+    if (args.ensemble or 0) > n * args.seeds:
+        raise ValueError(f"--ensemble {args.ensemble} needs as many trainings, but the search has {n * args.seeds}")
+    return rungs(n, args.budget) if args.method == "halving" else [Rung(n, args.budget)]
 
 
 def _write(
@@ -224,7 +230,6 @@ def _write(
         saved.save(args.save)
     if args.out is not None:
         best.save(os.path.join(args.out, BEST))
-        _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
     if args.html is not None:
         from fastnet import report
 

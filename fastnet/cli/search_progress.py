@@ -77,8 +77,12 @@ class SearchProgress:
             if now - self._drawn > _SECONDS or self.done == self._total:
                 self._drawn = now
                 self._draw()
-        elif not self._quiet and self.done * MAX_LINES // self._total > (self.done - 1) * MAX_LINES // self._total:
+        elif not self._quiet and self.done > self._already and self._is_due():
             say(self._texts()[0])
+
+    def _is_due(self) -> bool:
+        """Whether the last training completes one more of MAX_LINES equal parts."""
+        return self.done * MAX_LINES // self._total > (self.done - 1) * MAX_LINES // self._total
 
     def close(self) -> None:
         """Leave the live line as it is."""

@@ -137,6 +137,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a method": (["--method", "grind"], "grid"),
     "an ensemble": (["--ensemble", "3"], "--ensemble needs a file for the networks: give --save too"),
     "one network": (["--ensemble", "1", "--save", "x.npz"], "--ensemble must be at least 2, not 1"),
+    "many networks": (
+        ["--ensemble", "9", "--save", "x.npz"],
+        "--ensemble 9 needs as many trainings, but the search has 8",
+    ),
     "a page": (["--html", "x.txt"], "--html x.txt: a report is an HTML file"),
     "trials": (["--trials", "0"], "--trials must be at least 1, not 0"),
     "a metric": (["--metric", "acuracy"], "accuracy"),
@@ -187,6 +191,13 @@ def test_without_a_terminal_there_are_at_most_20_lines(capsys: pytest.CaptureFix
     assert len(lines) == 20
     assert re.fullmatch(r"150/150 trainings, [\d.e+]+/s, best accuracy 98\.67%", lines[-1])
     assert re.fullmatch(r"  8/150 trainings, \S+/s, .* left, best accuracy 2\.67%", lines[0])
+
+
+def test_trainings_of_an_earlier_call_count_for_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    with SearchProgress([Rung(20, 3)], 1, "accuracy", quiet=False, already=19) as progress:
+        for k in range(20):
+            progress(done(k, 0))
+            assert bool(capsys.readouterr().err) == (k == 19)
 
 
 def test_the_best_setting_has_all_its_trainings_and_the_latest_rung(
