@@ -4,6 +4,7 @@ An error says what was wrong, what was expected and what to do. The readers in f
 """
 
 from fastnet.checks.data import (
+    are_finite,
     classes,
     dense_inputs,
     inputs,
@@ -66,6 +67,7 @@ __all__ = [
     "AnyRows",
     "UnconvertedRows",
     "averaging_backend",
+    "are_finite",
     "backend",
     "backend_name",
     "batch_size",

@@ -20,7 +20,8 @@ from fastnet.data import Dataset
 from fastnet.errors import DataError, warn
 from fastnet.text import shown
 from fastnet.training import provenance
-from fastnet.training.configuration import FILE, RUN, Configuration, Value, place, read_configuration, without
+from fastnet.training.configuration import FILE, RUN, Configuration, Value, read_configuration, without
+from fastnet.training.toml_file import place
 from fastnet.training.trainer import Trainer
 
 PREFIX = "FASTNET_TRAIN_"  # of the environment variables; FASTNET_DATA and FASTNET_BACKEND mean something else

@@ -29,6 +29,7 @@ from fastnet.cli import (
     report,
     runs,
     scale,
+    search,
     train,
 )
 from fastnet.cli.options import Command, Parser
@@ -45,6 +46,7 @@ _COMMANDS = {
     command.name: command
     for command in (
         train.COMMAND,
+        search.COMMAND,
         report.COMMAND,
         runs.COMMAND,
         compare.COMMAND,

@@ -57,7 +57,7 @@ class Fitting:
         self._args = args
         self.data, self.trainer = data, trainer
         self._initial = initial
-        self.standard = _standardization(args, data, trainer.network)
+        self.standard = standardization(args, data, trainer.network.activations_by_layer[-1])
         self.stopping = EarlyStopping(patience=args.patience) if args.patience else None
         self._readers = split_reader(data.train, args.validation_split) if isinstance(data, LargeDataset) else None
         self.n_held_out = _held_out(args, len(data.x_train)) if args.validation_split else 0
@@ -194,9 +194,12 @@ def _held_out(args: argparse.Namespace, n: int) -> int:
     return sum(checks.held_out(args.validation_split, len(range(rank, n, size))) for rank in range(size))
 
 
-def _standardization(args: argparse.Namespace, data: Dataset, network: Network) -> Standardization:
-    """Return what to standardize: the columns of tables, and targets where the outputs can be scaled to them."""
-    has_values = data.task == "regression" and network.activations_by_layer[-1] == "identity"
+def standardization(args: argparse.Namespace, data: Dataset, output: str) -> Standardization:
+    """Return what to standardize: the columns of tables, and targets where the outputs can be scaled to them.
+
+    `output` is the activation of the output layer.
+    """
+    has_values = data.task == "regression" and output == "identity"
     targets = has_values and args.standardize is not False
     if isinstance(data, LargeDataset):
         return Standardization.of_reader(data.train, args.standardize, targets)

@@ -86,7 +86,7 @@ def _finish(args: argparse.Namespace, fitting: Fitting) -> None:
     data, trainer = fitting.data, fitting.trainer
     done = fitting.run()
     results.write_training(args, trainer, done)
-    text, done.record["test"] = evaluate(done.network, data, args.backend)
+    text, done.record["test"] = evaluate(done.network, data, args.backend, args.threads)
     results.write_test(args, done, data)
     resuming.end(args)
     summary = facts(_summary(fitting, done.network, _written(args)))
