@@ -14,6 +14,7 @@ from fastnet import Callback, Checkpoint, DataError, Network, Trainer
 from fastnet.distributed import Averaging, ThreadCommunicator, in_threads
 from fastnet.training import ranks
 from fastnet.training.checkpoint_file import numbered
+from fastnet.training.chunks import Chunks
 from fastnet.training.early_stopping import EarlyStopping
 
 SIZE, EPOCHS = 3, 3
@@ -36,6 +37,7 @@ def data(communicator: ThreadCommunicator) -> dict[str, Any]:
 def at_each_meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let callbacks run at each meeting of the processes, and let them meet often: these trainings are short."""
     monkeypatch.setattr(ranks, "TELL_SECONDS", -1.0)
+    monkeypatch.setattr(Chunks, "next_size", lambda _: 5)
 
 
 def result(found: Trainer) -> tuple[Any, ...]:
