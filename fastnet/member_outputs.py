@@ -66,7 +66,7 @@ class MemberOutputs:
         """Yield the outputs for all rows in order. `to_sums`: the weighted sums of the last layers instead."""
         if self._source is None:
             largest = max(self._networks, key=lambda one: c.multiply_adds(one.layers))
-            for part in parts(largest.layers, self.n_rows):
+            for part in parts(largest.layers, self.n_rows, largest.dtype.itemsize):
                 rows = {dtype: x[part] for dtype, x in self._rows.items()}
                 yield Part(part, self._outputs(rows, engine, to_sums), NO_Y)
             return
