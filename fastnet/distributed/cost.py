@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -165,13 +165,20 @@ def slowest_seconds(processes: int, update_seconds: float, every: int, straggler
 
 
 def simulated_seconds(
-    processes: int, update_seconds: float, every: int, n_bytes: float, cluster: Cluster, *, repeats: int, seed: int
+    processes: int,
+    update_seconds: float,
+    every: int,
+    messages: Sequence[float],
+    cluster: Cluster,
+    *,
+    repeats: int,
+    seed: int,
 ) -> float:
-    """Return the mean time of `every` updates and an Allreduce over random times of the updates.
+    """Return the mean time of `every` updates and some Allreduces over random times of the updates.
 
-    The simulation has a clock for each process. In a round of the Allreduce the partners go on when the later of them
+    The simulation has a clock for each process. In a round of an Allreduce the partners go on when the later of them
     has come, so a late process holds up its partners only, and these hold up theirs. The closed form says that the
-    last process ends at the largest time plus that of an Allreduce.
+    last process ends at the largest time of the updates plus the times of the Allreduces.
 
     Parameters
     ----------
@@ -180,9 +187,9 @@ def simulated_seconds(
     update_seconds : float
         The mean time of an update.
     every : int
-        The number of updates before the Allreduce.
-    n_bytes : float
-        The bytes of the Allreduce.
+        The number of updates before the Allreduces.
+    messages : sequence of float
+        The bytes of each Allreduce.
     cluster : Cluster
         The machines.
     repeats : int
@@ -206,12 +213,14 @@ def simulated_seconds(
     clocks = np.zeros((repeats, processes))
     for _ in range(every):
         clocks += update_seconds * np.maximum(0, 1 + cluster.straggler * rng.standard_normal(clocks.shape))
-    ends = [_after(clocks, list(rounds_of(processes, n_bytes, name)), cluster) for name in ALGORITHMS]
-    return float(min(ends))
+    for n_bytes in messages:
+        ways = [_after(clocks, list(rounds_of(processes, n_bytes, name)), cluster) for name in ALGORITHMS]
+        clocks = min(ways, key=np.mean)
+    return float(clocks.max(axis=1).mean())
 
 
-def _after(clocks: NDArray[np.float64], rounds: list[Round], cluster: Cluster) -> float:
-    """Return the mean time at which the last process ends the rounds."""
+def _after(clocks: NDArray[np.float64], rounds: list[Round], cluster: Cluster) -> NDArray[np.float64]:
+    """Return the clocks of the processes after the rounds of an Allreduce."""
     processes = clocks.shape[1]
     n_bits = processes.bit_length() - 1
     # Halving begins with the most distant partner and comes back; doubling begins with the nearest.
@@ -219,4 +228,4 @@ def _after(clocks: NDArray[np.float64], rounds: list[Round], cluster: Cluster) -
     for bit, part in zip(bits, rounds, strict=True):
         partners = np.arange(processes) ^ (1 << bit)
         clocks = np.maximum(clocks, clocks[:, partners]) + part.seconds(cluster)
-    return float(clocks.max(axis=1).mean())
+    return clocks

@@ -25,10 +25,10 @@ EPOCHS = 5  # the shortest of these counts: other programs can only slow one dow
 SMALL, LARGE = 8, 1 << 22  # bytes of the messages that are timed
 
 
-class Mirror:
-    """A communicator whose only partner does the same as this process, in no time.
+class SilentPartner:
+    """A communicator of two processes, of which the other one sends zeros in no time.
 
-    A training with it makes all calls of a training on two processes, and sends no message.
+    A training with it makes all calls of a training on two processes, but has the results of one process.
     """
 
     rank = 0
@@ -38,12 +38,12 @@ class Mirror:
         self.sent: list[int] = []  # the bytes of each Allreduce
 
     def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Add the array to itself."""
+        """Return the array as it is. The time of an addition is part of the model."""
         self.sent.append(recvbuf.nbytes)
-        np.add(sendbuf, sendbuf, out=recvbuf)
+        recvbuf[...] = sendbuf
 
     def allgather(self, sendobj: Any) -> list[Any]:
-        """Return the object twice."""
+        """Return the object for each of the two."""
         return [sendobj, sendobj]
 
     def bcast(self, obj: Any, root: int = 0) -> Any:
@@ -116,9 +116,9 @@ def work_of(start: Callable[..., Trainer], x: NDArray[Any], y: NDArray[Any], bat
     `start` makes a trainer with a new network. It takes the arguments `communicator` and `averaging`, or none.
     """
     own, _ = _timed(start, x, y, None, 1)
-    gradients, gradient_bytes = _timed(start, x, y, Mirror(), 1)
+    gradients, gradient_bytes = _timed(start, x, y, SilentPartner(), 1)
     # The cost of an average shows most where averages are frequent.
-    averages, parameter_bytes = _timed(start, x, y, Mirror(), 2)
+    averages, parameter_bytes = _timed(start, x, y, SilentPartner(), 2)
     network = start().network
     return Work(
         sizes=network.sizes,
@@ -133,18 +133,18 @@ def work_of(start: Callable[..., Trainer], x: NDArray[Any], y: NDArray[Any], bat
 
 
 def _timed(
-    start: Callable[..., Trainer], x: NDArray[Any], y: NDArray[Any], mirror: Mirror | None, every: int
+    start: Callable[..., Trainer], x: NDArray[Any], y: NDArray[Any], partner: SilentPartner | None, every: int
 ) -> tuple[float, tuple[int, ...]]:
     """Return the time of an update, and the bytes of each Allreduce of an average."""
-    trainer = start() if mirror is None else start(communicator=mirror, averaging=Averaging(every=every))
+    trainer = start() if partner is None else start(communicator=partner, averaging=Averaging(every=every))
     trainer.fit(x, y, epochs=1)  # compiles and warms up
-    before, sent = trainer.steps, len(mirror.sent) if mirror is not None else 0
+    before, sent = trainer.steps, len(partner.sent) if partner is not None else 0
     seconds = trainer.fit(x, y, epochs=EPOCHS)["seconds"][-EPOCHS:]
     n_updates = trainer.steps - before
     shortest = float(min(seconds)) * EPOCHS / n_updates
-    if mirror is None:
+    if partner is None:
         return shortest, ()
-    found = Counter(mirror.sent[sent:])
+    found = Counter(partner.sent[sent:])
     # The messages at the start of a fit and at the end of an epoch are fewer than the averages, and do not count.
     each = {size: round(count * every / n_updates) for size, count in found.items()}
     return shortest, tuple(size for size in sorted(each) for _ in range(each[size]))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastnet import checks
-from fastnet.distributed.cost import MAX_PROCESSES, Cluster, allreduce_seconds, slowest_seconds
+from fastnet.distributed.cost import MAX_PROCESSES, Cluster, allreduce_seconds, simulated_seconds, slowest_seconds
 
 
-def chosen_every(update_seconds: float, allreduce_seconds: float) -> int:
-    if allreduce_seconds < 0.2 * update_seconds:
+def choose_every(update: float, single: float, gradients: float, average: float) -> int:
+    if single + gradients <= 1.2 * update:
         return 1
     every = 2
-    while every < 64 and allreduce_seconds > 0.1 * every * update_seconds:
+    while every < 64 and average > 0.1 * every * update:
         every *= 2
     return every
 
@@ -55,8 +56,15 @@ class Work:
 
     def exchange_seconds(self, processes: int, every: int, cluster: Cluster) -> float:
         """Return the time of the messages of one average."""
-        found = self.gradient_bytes if every == 1 else self.parameter_bytes
-        return sum(allreduce_seconds(processes, n_bytes, cluster) for n_bytes in found)
+        return sum(allreduce_seconds(processes, n_bytes, cluster) for n_bytes in self.messages(every))
+
+    def messages(self, every: int) -> tuple[int, ...]:
+        """Return the bytes of each Allreduce of an average."""
+        return self.gradient_bytes if every == 1 else self.parameter_bytes
+
+    def called_seconds(self, every: int) -> float:
+        """Return the time that an average adds to the updates before it, without the messages."""
+        return self.gradient_seconds - self.update_seconds if every == 1 else self.average_seconds
 
 
 @dataclass(frozen=True)
@@ -153,14 +161,15 @@ def chosen_for(work: Work, cluster: Cluster, processes: int) -> int:
     """Return the number of updates between two averages that a training with `averaging="auto"` would choose."""
     if processes == 1:
         return 1
-    return chosen_every(work.update_seconds, allreduce_seconds(processes, max(work.gradient_bytes), cluster))
+    gradients, average = (work.exchange_seconds(processes, every, cluster) for every in (1, 2))
+    return choose_every(work.update_seconds, work.gradient_seconds, gradients, average)
 
 
 def _point(work: Work, cluster: Cluster, processes: int, every: int, is_chosen: bool) -> Point:
     own, called = work.update_seconds, 0.0
     slowest, messages = own * every, 0.0
     if processes > 1:
-        called = work.gradient_seconds - own if every == 1 else work.average_seconds
+        called = work.called_seconds(every)
         slowest = slowest_seconds(processes, own, every, cluster.straggler)
         messages = work.exchange_seconds(processes, every, cluster)
     whole = slowest + called + messages
@@ -179,6 +188,12 @@ def _point(work: Work, cluster: Cluster, processes: int, every: int, is_chosen: 
     )
 
 
-def of_choices(points: Sequence[Point]) -> list[Point]:
-    """Return the points that the trainer would choose, one for each number of processes."""
-    return [point for point in points if point.is_chosen]
+def simulated_speedup(work: Work, cluster: Cluster, point: Point, *, repeats: int = 40, seed: int = 0) -> float:
+    """Return the speed-up of a point by a simulation with random times. nan if the processes are no power of two."""
+    p, k, own = point.processes, point.every, work.update_seconds
+    if p & (p - 1):
+        return math.nan
+    if p == 1:
+        return 1.0
+    slowest = simulated_seconds(p, own, k, work.messages(k), cluster, repeats=repeats, seed=seed)
+    return p * own * k / (slowest + work.called_seconds(k))

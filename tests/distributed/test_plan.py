@@ -29,8 +29,9 @@ def test_the_expected_largest_normal_is_the_mean_of_random_ones(n: int) -> None:
 def test_the_closed_form_agrees_with_the_simulation(processes: int, every: int, n_bytes: float) -> None:
     """The simulation has a clock for each process, and its partners wait for each other in each round."""
     update = 1e-3
-    closed = slowest_seconds(processes, update, every, FAST.straggler) + allreduce_seconds(processes, n_bytes, FAST)
-    drawn = simulated_seconds(processes, update, every, n_bytes, FAST, repeats=400, seed=0)
+    messages = sum(allreduce_seconds(processes, size, FAST) for size in (n_bytes, 64))
+    closed = slowest_seconds(processes, update, every, FAST.straggler) + messages
+    drawn = simulated_seconds(processes, update, every, (n_bytes, 64), FAST, repeats=400, seed=0)
     error = FAST.straggler * update * math.sqrt(every / 400)  # of the mean of 400 draws, at most
     assert abs(drawn - closed) < 4 * error
 
@@ -119,7 +120,7 @@ def test_the_messages_of_a_training_are_counted() -> None:
         (lambda: Cluster(straggler=1), "straggler must be from 0 to below 1"),
         (lambda: plan(WORK, FAST, processes=[0]), "at least 1"),
         (lambda: plan(WORK, FAST, every=[]), "one or more"),
-        (lambda: simulated_seconds(3, 1, 1, 8, FAST, repeats=1, seed=0), "power of two"),
+        (lambda: simulated_seconds(3, 1, 1, [8], FAST, repeats=1, seed=0), "power of two"),
         (lambda: in_threads(print, 0), "n must be at least 1"),
         (lambda: in_threads(measured_cluster, 1), "mpiexec -n 2"),
     ],
