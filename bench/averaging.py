@@ -93,9 +93,9 @@ def section(records: Sequence[dict[str, Any]], epochs: int, seeds: int, about: s
     ]
     columns = ("training", "one process", "gradients", *(f"every {k}" for k in EVERY[1:]))
     note = (
-        f"Accuracy on the test images of {about} after {epochs} epoch{'s' * (epochs != 1)}: mean and standard deviation "
-        f"of {seeds} seeds. "
-        f"{PROCESSES} processes train on a quarter of the images each, with batches of 10 images (sgd) or 32 (Adam) in "
+        f"Accuracy on the test images of {about} after {epochs} epoch{'s' * (epochs != 1)}: mean and standard "
+        f"deviation of {seeds} seeds. {PROCESSES} processes train on a quarter of the images each, with batches of 10 "
+        "images (sgd) or 32 (Adam) in "
         "each process. Gradients: their averages in each update. Every 4 and more: averages of the parameters. "
         "Each row has the same learning rate in all columns: 0.5 for sgd, 0.001 for Adam."
     )
