@@ -160,16 +160,16 @@ class TrainingLoop(ResumableTrainer):
                 common.check_alike(self.learning_rate, digest)
             if self._epoch >= end or ranks.is_interrupted or (ranks.is_stopped and begins):
                 break
-            epoch = self._train_epoch_together(fit, common)
+            epoch, is_whole = self._train_epoch_together(fit, common)
             self.history.epochs.append(epoch)
-            if ranks.is_interrupted:
+            if not is_whole:
                 break
             self._totals = None
             for callback in fit.callbacks:
                 fit.hand_over(partial(callback.on_epoch_end, self, epoch))
 
-    def _train_epoch_together(self, fit: Fit, common: CommonFit) -> Epoch:
-        """Train one epoch in parts. After each part the processes meet."""
+    def _train_epoch_together(self, fit: Fit, common: CommonFit) -> tuple[Epoch, bool]:
+        """Train one epoch in parts. After each part the processes meet. Return its record, and false on Ctrl-C."""
         from fastnet.training.ranks_fit import Supply
 
         ranks, n_batches = common.ranks, fit.n_batches
@@ -188,7 +188,7 @@ class TrainingLoop(ResumableTrainer):
             end = min(done + ranks.n_updates, done + until_average, n_batches)
             common.begin_part()
             while (done := totals.n_batches) < end:
-                rows, count = supply.take(min(end - done, *batches_until_due(fit.callbacks, done)))
+                rows, count = supply.take(min((end - done, *batches_until_due(fit.callbacks, done))))
                 rates = checks.rates(self.learning_rate, factors[done : done + count], self._state.step)
                 began = time.perf_counter()
                 report = common.make(rows, rates, self._epoch)
@@ -207,4 +207,4 @@ class TrainingLoop(ResumableTrainer):
                 ranks.tells = False
                 fit.tell(self, totals.record(fit), totals.n_batches, last, others)
         self._stopped = ranks.is_stopped
-        return common.record(totals)
+        return common.record(totals), not ranks.is_interrupted

@@ -99,7 +99,7 @@ class Ranks:
         errors = {rank: pack for rank, pack in enumerate(said) if pack is not None}
         first = min(errors)
         name = "" if len(errors) == self.size and len({text for _, text in errors.values()}) == 1 else self.name(first)
-        if ours is not None and first == self.rank:
+        if ours is not None and (first == self.rank or not name):
             _put_name(ours, name)
             return
         error = _unpacked(errors[first], name)
