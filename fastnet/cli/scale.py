@@ -14,6 +14,7 @@ from fastnet.cli.common import print_result, table_columns
 from fastnet.cli.options import Command, add_backend_option, add_name, add_number, whole, widths
 from fastnet.cli.progress import say
 from fastnet.distributed import Cluster, Point, Work, measured_cluster, measured_work, plan
+from fastnet.distributed.cost import MAX_PROCESSES
 from fastnet.distributed.measuring import adding_speed
 from fastnet.distributed.plan import PROCESSES, simulated_speedup
 from fastnet.errors import require_extra
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     communicator = _world()
     is_first = communicator is None or communicator.rank == 0
     batch_size = checks.whole_number("--batch-size", args.batch_size, 1)
+    processes = checks.whole_numbers("processes", args.processes, 1, MAX_PROCESSES)
     backend = backends.resolve(args.backend).name
     networks = [checks.layer_sizes(sizes) for sizes in args.layers or NETWORKS]
     cluster, origin = _cluster(args, communicator)
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             say(f"measuring {layers(sizes)} ...")
         work = measured_work(sizes, batch_size=batch_size, optimizer=args.optimizer, backend=args.backend)
-        points = plan(work, cluster, processes=args.processes)
+        points = plan(work, cluster, processes=processes)
         simulated = [simulated_speedup(work, cluster, point) if point.is_chosen else math.nan for point in points]
         texts.append(_text(work, points, simulated, f"{backend}, {args.optimizer}"))
         found = [

@@ -8,16 +8,7 @@ from dataclasses import dataclass
 
 from fastnet import checks
 from fastnet.distributed.cost import MAX_PROCESSES, Cluster, allreduce_seconds, simulated_seconds, slowest_seconds
-
-
-def choose_every(update: float, single: float, gradients: float, average: float) -> int:
-    if single + gradients <= 1.2 * update:
-        return 1
-    every = 2
-    while every < 64 and average > 0.1 * every * update:
-        every *= 2
-    return every
-
+from fastnet.training.averaging import choose_every
 
 PROCESSES = tuple(2**k for k in range(11))
 EVERY = (1, 4, 16, 64, 256)
