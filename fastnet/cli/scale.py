@@ -16,7 +16,7 @@ from fastnet.cli.progress import say
 from fastnet.distributed import Cluster, Point, Work, measured_cluster, measured_work, plan
 from fastnet.distributed.cost import MAX_PROCESSES
 from fastnet.distributed.measuring import adding_speed
-from fastnet.distributed.plan import PROCESSES, simulated_speedup
+from fastnet.distributed.plan import EVERY, PROCESSES, simulated_speedup
 from fastnet.errors import require_extra
 from fastnet.text import duration, facts, folded_table, layers, plain, short_number
 from fastnet.training.optimizers import OPTIMIZERS
@@ -145,13 +145,11 @@ def _text(work: Work, points: Sequence[Point], simulated: Sequence[float], setti
         "messages": f"{_bytes(work.gradient_bytes)} for averaged gradients, {_bytes(work.parameter_bytes)} for "
         "averaged parameters",
     }
-    every = sorted({point.every for point in points})
     by_place = {(point.processes, point.every): point for point in points}
     counts = sorted({point.processes for point in points})
-    speedups = [["processes", *(f"every {k}" for k in every)]]
+    speedups = [["processes", *(f"every {k}" for k in EVERY)]]
     for n in counts:
-        cells = [_speedup(by_place.get((n, k))) for k in every]
-        speedups.append([f"{n:,}", *cells])
+        speedups.append([f"{n:,}", *(f"{by_place[n, k].speedup:.2f}" for k in EVERY)])
     chosen = [["processes", "every", "examples/s", "speed-up", "simulated", "waiting", "messages", "calls"]]
     for point, speedup in zip(points, simulated, strict=True):
         if point.is_chosen:
@@ -172,10 +170,6 @@ _NOTE = (
     "Simulated: the speed-up with random times of updates, in place of the formula. Waiting (for the slowest), "
     "messages and calls are shares of the time. All speeds for more than one process are predicted, not measured."
 )
-
-
-def _speedup(point: Point | None) -> str:
-    return "-" if point is None else f"{point.speedup:.2f}"
 
 
 def _bytes(messages: Sequence[int]) -> str:
