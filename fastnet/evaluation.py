@@ -39,6 +39,22 @@ class Evaluation(NamedTuple):
     r2: float = math.nan
 
 
+class Parts:
+    """The sums of the parts of some examples. Threads may add parts in any order: the total has the same bits."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, Sums] = {}
+
+    def add(self, rows: slice, sums: Sums) -> None:
+        """Add the sums of consecutive examples."""
+        self._found[rows.start] = sums
+
+    def total(self) -> Sums:
+        """Return the sums over all parts."""
+        nothing = (0.0,) * len(Sums._fields)
+        return Sums(*map(sum, zip(nothing, *(self._found[start] for start in sorted(self._found)), strict=True)))
+
+
 def evaluation(layers: c.Ints, sums: Sums, squares: float = math.nan) -> Evaluation:
     """Return the evaluation of a network with these layers from sums over examples, whose weights sum to more than 0.
 

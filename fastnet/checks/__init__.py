@@ -4,6 +4,7 @@ An error says what was wrong, what was expected and what to do. The readers in f
 """
 
 from fastnet.checks.data import (
+    are_finite,
     classes,
     dense_inputs,
     inputs,
@@ -65,6 +66,7 @@ __all__ = [
     "NUMBERS",
     "AnyRows",
     "UnconvertedRows",
+    "are_finite",
     "averaging_backend",
     "backend",
     "backend_name",

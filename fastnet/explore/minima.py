@@ -14,7 +14,8 @@ from fastnet.insight.landscape import Landscape, descent_landscape, descent_path
 from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
 from fastnet.network import Network
 from fastnet.text import facts, layers, table
-from fastnet.training.recipe import Recipe, in_parallel
+from fastnet.training.pool import in_parallel
+from fastnet.training.recipe import Recipe
 
 N_SEEDS = 20  # for each width: to estimate a spread takes more seeds than to estimate a mean
 MAX_TRAINED, MAX_MAPPED = 4000, 1000  # examples to train on, and examples whose cost is mapped

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastnet.insight.answers import check_classifier, top_outputs, true_classes
 from fastnet.kernels.formulas import n_classes
-from fastnet.names import BackendName
+from fastnet.names import BackendName, Threads
 from fastnet.network import Network
 
 Labels = NDArray[np.int64]
@@ -52,7 +52,9 @@ class Classified:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Classified:
+def classified(
+    network: Network, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+) -> Classified:
     """Compare the network's answers with the truth.
 
     Parameters
@@ -65,6 +67,8 @@ def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None 
         Labels, or targets.
     backend : str, optional
         The backend that computes the outputs.
+    threads : int or "auto"
+        How many threads may share the rows.
 
     Returns
     -------
@@ -83,19 +87,19 @@ def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None 
     array([17, 17, 16])
     """
     check_classifier(network, "classes to confuse")
-    predicted, confidence = top_outputs(network, x, backend)
+    predicted, confidence = top_outputs(network, x, backend, threads)
     truth = true_classes(network, y, len(predicted))
     classes = n_classes(network.sizes[-1])
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return Classified(truth, predicted, confidence, counts.reshape(classes, classes))
 
 
-def confusion(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Labels:
+def confusion(network: Network, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Labels:
     """Count how many examples of each class got each answer.
 
     Parameters
     ----------
-    network, x, y, backend
+    network, x, y, backend, threads
         As for `classified`.
 
     Returns
@@ -114,4 +118,4 @@ def confusion(network: Network, x: Any, y: Any, *, backend: BackendName | None =
     >>> confusion(fastnet.Network([4, 3], seed=0), x, y).sum(axis=1)
     array([17, 17, 16])
     """
-    return classified(network, x, y, backend=backend).matrix
+    return classified(network, x, y, backend=backend, threads=threads).matrix

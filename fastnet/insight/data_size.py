@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.insight.task import Task, stratified_order, task
 from fastnet.names import BackendName
-from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
+from fastnet.training.pool import in_parallel
+from fastnet.training.recipe import CHAPTER, Recipe
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fastnet.evaluation import Evaluation
 from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.training.history import Epoch
-from fastnet.training.recipe import in_parallel
+from fastnet.training.pool import in_parallel
 from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,8 @@ from fastnet import checks
 from fastnet.insight.task import Task, byte_scale_of, number_for_one, task
 from fastnet.names import BackendName
 from fastnet.training.history import Epoch
-from fastnet.training.recipe import Recipe, in_parallel
+from fastnet.training.pool import in_parallel
+from fastnet.training.recipe import Recipe
 from fastnet.training.trainer import Trainer
 
 Images: TypeAlias = Literal["true", "shuffled", "noise"]

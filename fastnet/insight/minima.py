@@ -20,7 +20,8 @@ from fastnet.insight.memorization import MEMORIZER
 from fastnet.insight.task import Task, task
 from fastnet.names import BackendName
 from fastnet.network import Network
-from fastnet.training.recipe import Recipe, in_parallel
+from fastnet.training.pool import in_parallel
+from fastnet.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
 

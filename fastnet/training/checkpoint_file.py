@@ -53,12 +53,16 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 def newest(folder: PathLike) -> tuple[Path, TrainingState]:
     """Return the newest whole checkpoint of a folder, with its path. A UserWarning names each damaged one.
 
+    `folder` may also be the file of one checkpoint.
+
     Raises
     ------
     DataError
         There is no such folder, or no whole checkpoint in it.
     """
     path = Path(checked_path("folder", folder))
+    if path.is_file():
+        return path, read(path)
     if not path.is_dir():
         raise DataError(f"there is no folder {shown(path)}: give the folder of a Checkpoint")
     for _, file in numbered(path):

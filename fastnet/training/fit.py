@@ -17,7 +17,6 @@ from fastnet.backends.interrupts import Interrupts
 from fastnet.evaluation import Evaluation, Squares, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
-from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.source_rows import SourceRows
@@ -177,12 +176,8 @@ class Fit:
         (x, y, weights, source), squares = self.validation
         if isinstance(source, SourceRows):
             return source.evaluation(self.engine, lambda: self.interrupts.pending)
-        total = [0.0] * len(Sums._fields)
-        for part in self.network.evaluate_parts(x, y, weights, self.engine):
-            if self.interrupts.pending:
-                return None
-            total = [a + b for a, b in zip(total, part, strict=True)]
-        return evaluation(self.updates.layers, Sums(*total), squares)
+        sums = self.network.evaluated(x, y, weights, self.engine, is_over=lambda: self.interrupts.pending)
+        return None if self.interrupts.pending else evaluation(self.updates.layers, sums, squares)
 
 
 def with_validation(epoch: Epoch, found: Evaluation) -> Epoch:

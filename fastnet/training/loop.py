@@ -13,7 +13,7 @@ from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import batches_until_due
 from fastnet.training.fit import Fit
 from fastnet.training.history import Epoch
-from fastnet.training.resuming import ResumableTrainer, software
+from fastnet.training.resuming import ResumableTrainer, software_of
 from fastnet.training.schedules import factors_of_epoch
 from fastnet.training.standstill import warn_of_standstill
 from fastnet.training.state import FitSoFar, restore_callbacks
@@ -136,7 +136,7 @@ class TrainingLoop(ResumableTrainer):
 
         assert self._averaging is not None
         totals = self._totals
-        facts = facts_of(self, fit, software(fit))
+        facts = facts_of(self, fit, software_of(fit.engine.name))
         facts["the epochs done"] = f"{self._epoch} and {0 if totals is None else totals.n_batches} batches"
         if totals is None:  # within an epoch, the processes may have parameters of their own
             facts["the network's parameters"] = digest(fit)

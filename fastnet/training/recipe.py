@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from fastnet import checks
-from fastnet.backends.engine import choose
-from fastnet.backends.interrupts import Together
-from fastnet.backends.threads import usable_cores
 from fastnet.network import Network
 from fastnet.training.trainer import Trainer
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -100,41 +95,3 @@ def table_recipe(n_rows: int) -> Recipe:
     """
     recipe = Recipe((100,), 200, {}, {"batch_size": 32, "weight_decay": 2 / n_rows})
     return recipe.but(patience=20) if n_rows >= MIN_ROWS else recipe
-
-
-def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> list[T]:
-    """Run independent trainings in threads, one for each core, and return their results in order.
-
-    Compiled kernels run without the GIL, so threads run in parallel. A backend that takes one thread runs one job at a
-    time. NumPy's calls are short: with several threads, the contention for the GIL makes them five times slower.
-
-    Parameters
-    ----------
-    jobs : iterable of callable
-        Functions without arguments. Each trains a network.
-    backend : str or None
-        The backend that the jobs use. None: the backend in use.
-
-    Returns
-    -------
-    list
-        The result of each job.
-
-    Raises
-    ------
-    BaseException
-        A job raised an error. If several jobs did, the first such job in the list gives the error. After an error
-        or Ctrl-C, the running trainings end at their next batch, and no other training starts.
-    """
-    from concurrent.futures import ThreadPoolExecutor  # imported here, to keep the start of the command line fast
-
-    together = Together()
-    workers = usable_cores() if choose(backend).takes_threads else 1
-    with ThreadPoolExecutor(workers, "fastnet") as pool:
-        futures = [pool.submit(together.context().run, job) for job in jobs]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            together.stop()
-            raise

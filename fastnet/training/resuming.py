@@ -63,12 +63,18 @@ class ResumableTrainer(TrainerSettings):
         self._kept = Kept()
         self._resumed: FitSoFar | None = None  # the fit that a checkpoint has begun
         self._failed = False  # whether an error ended the last fit
+        self._resumed_from: Path | None = None  # the folder of the checkpoint that the trainer was made from
         self._every: int | None = None  # after how many updates the processes average, once that is chosen
 
     @property
     def is_resumable(self) -> bool:
         """Whether a training may go on from `state()`. It may not after an error, or after Ctrl-C in a callback."""
         return not self._failed
+
+    @property
+    def resumed_from(self) -> Path | None:
+        """The folder of the checkpoint from which `resume` made this trainer, or None."""
+        return self._resumed_from
 
     def clock(self) -> float:
         """Return a time in seconds, to measure how long a fit takes. Processes that train together see the same time.
@@ -136,7 +142,7 @@ class ResumableTrainer(TrainerSettings):
             is_stopped=self._stopped,
             data=fit.fingerprint,
             callbacks=states_of(fit.callbacks),
-            software=software(fit),
+            software=software_of(fit.engine.name),
         )
 
     @cached_property  # computed once, since it takes longer than copying a small network
@@ -178,7 +184,7 @@ class ResumableTrainer(TrainerSettings):
     @classmethod
     def resume(
         cls,
-        folder: PathLike,
+        folder: PathLike | TrainingState,
         *,
         schedule: ScheduleName | Schedule | Callable[[int], float] | None = None,
         backend: BackendName | None = None,
@@ -196,8 +202,9 @@ class ResumableTrainer(TrainerSettings):
 
         Parameters
         ----------
-        folder : path
-            The folder of a `Checkpoint`.
+        folder : path or TrainingState
+            The folder of a `Checkpoint`, the file of one checkpoint, or what `state` returned. The trainer gets a
+            network of its own.
         schedule : str, Schedule or function, optional
             The schedule, if it is a class or function of your own: a checkpoint cannot keep it.
         backend : str, optional
@@ -229,7 +236,9 @@ class ResumableTrainer(TrainerSettings):
         """
         from fastnet.training.checkpoint_folders import newest  # imported here, since it imports fastnet.data
 
-        path, state = newest(folder, communicator)
+        path, state = (None, folder) if isinstance(folder, TrainingState) else newest(folder, communicator)
+        network = state.network.copy()
+        network.parameters = state.parameters
         if state.settings.get("schedule") is None and schedule is None:
             raise ValueError("the training has a schedule of your own: give it, as resume(folder, schedule=...)")
         fit = state.fit
@@ -238,10 +247,11 @@ class ResumableTrainer(TrainerSettings):
             threads = min(fit.threads, engine.kernels.MAX_THREADS)
             fit = dataclasses.replace(fit, backend=engine.name, threads=threads)
         try:
-            trainer = cls._from_settings(state.network, state.settings, schedule, backend, communicator)
+            trainer = cls._from_settings(network, state.settings, schedule, backend, communicator)
             trainer._go_on_from(dataclasses.replace(state, fit=fit))
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise _damaged(path, error) from error
+            raise _damaged(path or "state()", error) from error
+        trainer._resumed_from = None if path is None else path.parent
         return trainer
 
     @classmethod
@@ -313,16 +323,15 @@ def check_resumed(fit: Fit, recorded: FitSoFar) -> None:
             f"the fit goes on with {fit.updates.n_threads} threads, not {recorded.threads}, since this process may use "
             "fewer cores: the results differ by rounding"
         )
-    now = software(fit)
+    now = software_of(fit.engine.name)
     then = recorded.software
     others = [f"{name} {now[name]} in place of {then[name]}" for name in now if then.get(name, now[name]) != now[name]]
     if others:
         warn(f"the last bits may differ from those of a fit without a break: {', '.join(others)}")
 
 
-def software(fit: Fit) -> dict[str, str]:
-    """Return what may change the last bits, by name."""
-    name = fit.engine.name
+def software_of(name: str) -> dict[str, str]:
+    """Return what may change the last bits of a training with this backend, by name."""
     found = describe(name)
     return {
         "fastnet": __version__,
@@ -336,5 +345,5 @@ def _keys(layers: Ints, rates: tuple[float, ...]) -> list[int]:
     return [int(key) for key in layers[: len(rates), c.DROP_KEY]] if any(rates) else []
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: Path | str, error: Exception) -> DataError:
     return DataError(f"{shown(path)} is not a checkpoint that fastnet wrote: {reason(error)}; begin a new training")

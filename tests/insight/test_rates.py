@@ -12,7 +12,7 @@ from insight_cases import data, small
 
 from fastnet import DivergedError, Network, Trainer
 from fastnet.insight import CHAPTER, learning_rate_finder
-from fastnet.training.recipe import in_parallel
+from fastnet.training.pool import in_parallel
 
 # sizes, options of the network, options of the trainer, and a grid of learning rates around the best rate
 KINDS: dict[str, tuple[list[int], Mapping[str, Any], dict[str, Any], list[float]]] = {

@@ -98,6 +98,17 @@ def configurations() -> list[Document]:
     return [{"run.toml": text.encode()} for text in texts]
 
 
+def spaces() -> list[Document]:
+    """Return a space of a search with every kind of value, and one with alternatives."""
+    one = (
+        "[space]\nhidden = [[16], [32, 16], []]\nlearning_rate = {loguniform = [1e-4, 1e-1]}\n"
+        'dropout = {uniform = [0, 0.5]}\nbatch_size = {integers = [8, 64]}\noptimizer = ["adam", "sgd"]\n'
+        'shuffle = true\nactivation = "relu"\n'
+    )
+    other = '[[space]]\noptimizer = "sgd"\n[[space]]\noptimizer = "adam"\n[space.learning_rate]\nuniform = [0.1, 1]\n'
+    return [{"space.toml": text.encode()} for text in (one, other)]
+
+
 def idx_files() -> list[Document]:
     contents = [idx(array) for array in _arrays_of_all_types()]
     return [{"x-idx": content} for content in contents] + [{"x.gz": gzip.compress(c, mtime=0)} for c in contents]

@@ -1,25 +1,12 @@
-"""Recipes: equal seeds give equal networks, `but` merges changes, and trainings run in parallel."""
+"""Recipes: equal seeds give equal networks, and `but` merges changes."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
-
 import numpy as np
 import pytest
-from conftest import name_of
 
 import fastnet
-from fastnet import backends
-from fastnet.backends.interrupts import Together
-from fastnet.backends.threads import usable_cores
-from fastnet.errors import BackendError
-from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe, in_parallel, table_recipe
+from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe, table_recipe
 
 X = np.linspace(0, 1, 40).reshape(10, 4)
 Y = np.arange(10) % 2
@@ -64,101 +51,6 @@ def test_impossible_recipes_are_errors(wrong: dict[str, object]) -> None:
         CHAPTER.but(**wrong).start(4, 2, 0)
 
 
-def test_parallel_results_keep_their_order_and_the_backend_of_the_caller() -> None:
-    with fastnet.use_backend("numpy"):
-        found = in_parallel(
-            [lambda k=k: (k, backends.resolve().name, threading.current_thread().name) for k in range(9)]
-        )
-    assert [(k, name) for k, name, _ in found] == [(k, "numpy") for k in range(9)]
-    assert all(thread.startswith("fastnet") for *_, thread in found)
-
-
-def test_a_backend_of_one_thread_gets_one_training_at_a_time(backend: Any) -> None:
-    together, most = set(), []
-
-    def job() -> None:
-        together.add(threading.get_ident())
-        most.append(len(together))
-        time.sleep(0.02)
-        together.discard(threading.get_ident())
-
-    in_parallel([job] * 8, name_of(backend))
-    assert max(most) == (min(usable_cores(), 8) if backend.MAX_THREADS > 1 else 1)
-
-
 def test_on_changes_the_backend_of_a_recipe() -> None:
     assert CHAPTER.on(None) is CHAPTER
     assert CHAPTER.on("numpy").start(4, 2, 0).backend == "numpy"
-
-
-def test_parallel_trainings_equal_sequential_ones() -> None:
-    def final(seed: int) -> np.ndarray:
-        trainer = CHAPTER.start(4, 2, seed, backend="numpy")
-        trainer.fit(X, Y, epochs=3)
-        return trainer.network.parameters
-
-    for together, alone in zip(
-        in_parallel([lambda s=s: final(s) for s in range(6)]), map(final, range(6)), strict=True
-    ):
-        np.testing.assert_array_equal(together, alone)
-
-
-def test_the_first_error_is_raised_and_ends_the_queue() -> None:
-    begun = []
-
-    def job(k: int) -> None:
-        begun.append(k)
-        if k == 1:
-            raise BackendError("gone")
-        time.sleep(0.001)  # on a busy machine, the calling thread needs time to see the error
-
-    with pytest.raises(BackendError, match="gone"):
-        in_parallel([lambda k=k: job(k) for k in range(5000)])
-    assert len(begun) < 5000
-
-
-@pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
-@pytest.mark.filterwarnings("ignore:the network does not learn:UserWarning")  # the labels alternate
-@pytest.mark.parametrize("jobs", [1, 50])
-def test_ctrl_c_ends_running_trainings(jobs: int) -> None:
-    ended = []
-
-    def job() -> None:
-        trainer = CHAPTER.start(4, 2, 0, backend="numpy")
-        try:
-            trainer.fit(X, Y, epochs=10**6)
-        except KeyboardInterrupt:
-            ended.append(trainer.steps)
-            raise
-
-    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    began = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        in_parallel([job] * jobs)
-    assert time.perf_counter() - began < 5  # the whole training would take an hour
-    assert 1 <= len(ended) <= min(jobs, usable_cores())
-    assert min(ended) > 0
-
-
-def test_a_fit_that_begins_after_the_stop_ends_at_once() -> None:
-    together = Together()
-    together.stop()
-    trainer = CHAPTER.start(4, 2, 0, backend="numpy")
-    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
-        pool.submit(together.context().run, partial(trainer.fit, X, Y, epochs=3)).result()
-    assert trainer.steps == 0
-    trainer.fit(X, Y, epochs=1)  # the stop has no effect outside the context
-    assert trainer.steps == 1
-
-
-def test_the_stop_does_not_hide_the_error_of_a_fit() -> None:
-    together = Together()
-    trainer = CHAPTER.start(4, 2, 0, backend="numpy")
-
-    def stop_and_fail(trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
-        together.stop()
-        raise RuntimeError("mine")
-
-    fit = partial(trainer.fit, X, Y, epochs=3, callbacks=[stop_and_fail])
-    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="mine"):
-        pool.submit(together.context().run, fit).result()

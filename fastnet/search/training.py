@@ -1,0 +1,162 @@
+"""One training of a search, as a function of the data and of a task: the same on every machine and in any order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastnet import checks
+from fastnet.errors import BackendError, DivergedError
+from fastnet.network import Network
+from fastnet.search.problem import Problem
+from fastnet.search.records import Record, Trial
+from fastnet.search.space import TRAINER, Setting, text_of
+from fastnet.training.callbacks import Callback
+from fastnet.training.history import FIELDS, TEXTS, Epoch
+from fastnet.training.state import TrainingState
+from fastnet.training.trainer import Trainer
+
+HIDDEN = (16, 16)  # without `hidden` in the space, as in the recipe of `fastnet train` for pictures
+COLUMNS = tuple(name for name in FIELDS if name not in TEXTS)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training, or its part up to a rung of a search by halving.
+
+    Attributes
+    ----------
+    trial : Trial
+        The training.
+    epochs : int
+        The number of epochs of the whole training.
+    until : int
+        The number of epochs after which this part ends.
+    rung : int
+        The number of the rung.
+    state : TrainingState or None
+        Where the last part ended.
+    """
+
+    trial: Trial
+    epochs: int
+    until: int
+    rung: int = 0
+    state: TrainingState | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gives back.
+
+    Attributes
+    ----------
+    record : Record
+        The results.
+    network : Network
+        The network.
+    state : TrainingState or None
+        Where the next part goes on; None for a training that has ended.
+    """
+
+    record: Record
+    network: Network
+    state: TrainingState | None
+
+
+def new_trainer(problem: Problem, setting: Setting, seed: int, hidden: Sequence[int] | None = None) -> Trainer:
+    """Return a new trainer with its network. `hidden` are other hidden layers than the setting's.
+
+    Raises ValueError, TypeError or BackendError if a parameter is invalid.
+    """
+    network = problem.network(setting, widths(setting) if hidden is None else hidden, seed)
+    return Trainer(network, seed=seed, **{name: setting[name] for name in TRAINER if name in setting})
+
+
+def widths(setting: Setting) -> tuple[int, ...]:
+    """Return the widths of the hidden layers. One number stands for one layer."""
+    hidden = setting.get("hidden", HIDDEN)
+    return tuple(hidden) if isinstance(hidden, (tuple, list)) else (hidden,)
+
+
+def check_setting(problem: Problem, setting: Setting, number: int, *, is_halving: bool) -> Network:
+    """Refuse a setting that no network or trainer takes, before the first training. Return a small such network.
+
+    The network has one input and hidden layers of one neuron, so that thousands of settings take little time.
+    """
+    try:
+        hidden = checks.layer_sizes((1, *widths(setting), 1))[1:-1]
+        small = Problem(1, problem.n_out, problem.n_classes)
+        trainer = new_trainer(small, setting, 0, (1,) * len(hidden))
+        if is_halving:
+            trainer.state()  # raises for an optimiser that no file can keep
+        if "epochs" in setting:
+            checks.whole_number("epochs", setting["epochs"], 1)
+    except (ValueError, TypeError, BackendError) as error:
+        raise type(error)(f"setting {number}, {text_of(setting)}: {error}") from error
+    return trainer.network
+
+
+def train(problem: Problem, task: Task) -> Outcome:
+    """Run a task."""
+    trial = task.trial
+    fold = problem.folds[trial.replicate % len(problem.folds)]
+    callbacks = list(problem.callbacks(trial)) if problem.callbacks is not None else []
+    pause = Pause(task.until)
+    if task.until < task.epochs:
+        callbacks.append(pause)
+    if task.state is None:
+        trainer, epochs = new_trainer(problem, dict(trial.setting), trial.seed), task.epochs
+    else:
+        trainer, epochs = Trainer.resume(task.state, schedule=trial.setting.get("schedule")), None
+    message = ""
+    try:
+        trainer.fit(
+            fold.x,
+            fold.y,
+            epochs=epochs,
+            sample_weight=fold.weights,
+            validation_data=fold.validation,
+            callbacks=callbacks,
+            **problem.fit,
+        )
+        value = _value(problem, trainer, fold.validation)
+    except DivergedError as error:
+        value, message = math.nan, str(error)
+    history = {name: trainer.history[name] for name in COLUMNS}  # type: ignore[call-overload]  # the names are those of Epoch
+    record = Record(trial, len(trainer.history), task.rung, value, math.fsum(history["seconds"]), history, message)
+    return Outcome(record, trainer.network, None if message else pause.taken)
+
+
+def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> float:
+    """Return the metric of a trained network on the validation rows."""
+    metric = problem.metric
+    if isinstance(metric, str):
+        x, y, *weights = validation
+        found = trainer.evaluate(x, y, sample_weight=weights[0] if weights else None)
+        return float(getattr(found, metric))
+    result = metric(trainer.network, *validation[:2])
+    try:
+        return float(result)
+    except (TypeError, ValueError):
+        raise TypeError(f"metric must return a number, not {checks.given(result)}") from None
+
+
+class Pause(Callback):
+    """Ends a fit after an epoch so that it can go on: it takes the state that the rest of the fit begins with."""
+
+    comes_last = True
+
+    def __init__(self, until: int) -> None:
+        self._until = until
+        self.taken: TrainingState | None = None
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        """Take the state after the last epoch, unless another callback has ended the fit."""
+        if epoch.epoch >= self._until:
+            state = trainer.state()
+            if state.fit is not None and not state.fit.is_stopped:
+                self.taken = state
+            trainer.stop()
