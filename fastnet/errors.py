@@ -56,6 +56,15 @@ def require_extra(module: str, need: str, extra: str) -> None:
         raise MissingLibraryError(f'{need} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None
 
 
+def caller(package: str) -> str:
+    """Return the name of the first module up the stack whose name does not begin with `package`; "" for none."""
+    frame = inspect.currentframe()
+    frame = frame and frame.f_back
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
 def warn(message: str) -> None:
     """Give a UserWarning that blames the first caller outside of fastnet."""
     frame, level = inspect.currentframe(), 1

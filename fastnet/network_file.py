@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.architecture import Architecture
 from fastnet.costs import with_number
-from fastnet.data.arrays import read_npz, write_npz
+from fastnet.data.arrays import npz_places, read_npz, write_npz
 from fastnet.data.files import atomic_write, checked_path, reading
 from fastnet.data.safetensors_files import (
     START,
@@ -41,6 +41,8 @@ SETTINGS = {
     "fastnet network 3": ("activation", "output", "cost", "cost_number", "task", "byte_scale"),
 }
 FORMAT = [*SETTINGS][-1]
+ENSEMBLE = "fastnet ensemble 1"  # the format of a file of several networks
+MAX_MEMBERS = 1000  # the table of contents of a file with more would be too long to be read
 ABOUT, PARAMETERS = "about", "parameters"  # the arrays of an NPZ file: the description, and all parameters
 METADATA = "fastnet"  # the key of the description in the metadata of a safetensors file
 NOT_DESCRIBED = "its JSON text does not describe a network"
@@ -108,6 +110,50 @@ def arrays_of(
     return _arrays(json.dumps(_described(network, parameters, largest_input, schema)), parameters)
 
 
+def write_ensemble(path: str | os.PathLike[str], members: Sequence[dict[str, NDArray[Any]]]) -> None:
+    """Write the file of several networks. An existing file is replaced only when the new file is complete.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    members : sequence of dict
+        What `arrays_of` returns for each network.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written, or its name is that of another format.
+    """
+    suffix = os.path.splitext(checked_path("path", path))[1].lower()
+    if suffix in (*_EXPORTS, ".safetensors"):
+        other = ", or use Ensemble.to_onnx" if suffix == ".onnx" else ""
+        raise DataError(f"an ensemble is not saved as {shown(path)}: give a name that ends in .npz{other}")
+    about = json.dumps({"format": ENSEMBLE, "members": len(members)})
+    arrays = {_member(k, name): array for k, one in enumerate(members) for name, array in one.items()}
+    with atomic_write(path) as file:
+        write_npz(file, **{ABOUT: np.array(about)}, **arrays)
+
+
+def _member(k: int, name: str) -> str:
+    """Return the name that an array of network k has in the file of an ensemble."""
+    return f"member_{k}.{name}"
+
+
+def holds_ensemble(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is that of an ensemble, not of one network. The file may be damaged.
+
+    Raises
+    ------
+    DataError
+        The file is missing, or is a damaged zip file.
+    """
+    checked_path("path", path)
+    with reading(path) as (file, _):
+        start = file.read(START)
+    return start[:2] == b"PK" and _member(0, ABOUT) in npz_places(path)
+
+
 def _arrays(about: str, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return {ABOUT: np.array(about), PARAMETERS: parameters}
 
@@ -126,36 +172,73 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
         The file is a safetensors file, and this machine lacks safetensors.
     """
     checked_path("path", path)
+    with _refused(path, "a network", "Network.save or fastnet train --save"):
+        yield _saved(*_read(path))
+
+
+@contextlib.contextmanager
+def opened_ensemble(path: str | os.PathLike[str]) -> Iterator[list[Saved]]:
+    """Read the file of an ensemble and yield the content of each network. Build the ensemble in the `with` block.
+
+    Raises
+    ------
+    DataError
+        The file is missing, is damaged or holds no ensemble, or the block raised TypeError or ValueError.
+    """
+    with _refused(path, "an ensemble", "Ensemble.save"):
+        if not holds_ensemble(path):
+            with opened(path):
+                raise DataError(f"{shown(path)} is a single network: read it with fastnet.Network.load")
+        arrays = read_npz(path)
+        if ABOUT not in arrays:
+            raise ValueError(f"it has no array {ABOUT}")
+        about = json.loads(str(arrays[ABOUT][()]))
+        if not isinstance(about, dict) or about.get("format") != ENSEMBLE:
+            raise ValueError(f"its format is not {ENSEMBLE!r}")
+        n = checks.whole_number("members", about.get("members"), 1, MAX_MEMBERS)
+        for name in (_member(k, name) for k in range(n) for name in (ABOUT, PARAMETERS)):
+            if name not in arrays:
+                raise ValueError(f"it has no array {name}")
+        parts = ({name: arrays[_member(k, name)] for name in (ABOUT, PARAMETERS)} for k in range(n))
+        yield [_saved(str(part[ABOUT][()]), part) for part in parts]
+
+
+@contextlib.contextmanager
+def _refused(path: str | os.PathLike[str], what: str, writers: str) -> Iterator[None]:
+    """Say of a file whose content is wrong what it is not, and what writes one."""
     try:
-        text, arrays = _read(path)
-        about = json.loads(text)
-        if not isinstance(about, dict) or "format" not in about:
-            raise ValueError(NOT_DESCRIBED)
-        if about["format"] not in [*SETTINGS]:
-            raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
-        names = SETTINGS[about["format"]]
-        if not about.keys() >= {"sizes", "dtype", *names}:
-            raise ValueError(NOT_DESCRIBED)
-        sizes = checks.layer_sizes(about["sizes"])
-        settings = {name: about[name] for name in names}
-        hidden = checks.hidden_activations(settings["activation"], len(sizes) - 2)
-        parameters = _vector(arrays, sizes, (*hidden, settings["output"]))
-        n_parameters = c.count_parameters(sizes)
-        if parameters.shape != (n_parameters,) or parameters.dtype != about["dtype"]:
-            raise ValueError(
-                f"it holds parameters {parameters.shape} {parameters.dtype}, not ({n_parameters},) {about['dtype']}"
-            )
-        settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
-        largest_input = checks.number("largest_input", about.get("largest_input", 0), minimum=0)
-        schema = about.get("schema")
-        yield Saved(sizes, settings, parameters, largest_input, None if schema is None else Schema.from_dict(schema))
+        yield
     except DataError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "
-            "fastnet train --save wrote"
+            f"{shown(path)} is not {what} that fastnet saved: {reason(error)}; give a file that {writers} wrote"
         ) from error
+
+
+def _saved(text: str, arrays: dict[str, NDArray[Any]]) -> Saved:
+    """Return what a description and arrays say about a network. Raises TypeError or ValueError where they are wrong."""
+    about = json.loads(text)
+    if not isinstance(about, dict) or "format" not in about:
+        raise ValueError(NOT_DESCRIBED)
+    if about["format"] not in [*SETTINGS]:
+        raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
+    names = SETTINGS[about["format"]]
+    if not about.keys() >= {"sizes", "dtype", *names}:
+        raise ValueError(NOT_DESCRIBED)
+    sizes = checks.layer_sizes(about["sizes"])
+    settings = {name: about[name] for name in names}
+    hidden = checks.hidden_activations(settings["activation"], len(sizes) - 2)
+    parameters = _vector(arrays, sizes, (*hidden, settings["output"]))
+    n_parameters = c.count_parameters(sizes)
+    if parameters.shape != (n_parameters,) or parameters.dtype != about["dtype"]:
+        raise ValueError(
+            f"it holds parameters {parameters.shape} {parameters.dtype}, not ({n_parameters},) {about['dtype']}"
+        )
+    settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
+    largest_input = checks.number("largest_input", about.get("largest_input", 0), minimum=0)
+    schema = about.get("schema")
+    return Saved(sizes, settings, parameters, largest_input, None if schema is None else Schema.from_dict(schema))
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[str, dict[str, NDArray[Any]]]:
@@ -164,6 +247,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, dict[str, NDArray[Any]]]:
         start = file.read(START)
     if start[:2] == b"PK":  # an NPZ file is a zip file
         arrays = read_npz(path)
+        if _member(0, ABOUT) in arrays:
+            raise DataError(f"{shown(path)} is an ensemble of several networks: read it with fastnet.Ensemble.load")
         if absent := [name for name in (ABOUT, PARAMETERS) if name not in arrays]:
             raise ValueError(f"it has no array {' and no '.join(absent)}")
         return str(arrays[ABOUT][()]), arrays

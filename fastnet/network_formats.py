@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,6 +12,9 @@ from fastnet.architecture import Architecture, Floats
 from fastnet.costs import CostObject
 from fastnet.kernels import contract as c
 from fastnet.names import Cost, Output, TaskName
+
+if TYPE_CHECKING:
+    from fastnet.network_file import Saved
 
 
 class NetworkFormats(Architecture):
@@ -75,8 +78,13 @@ class NetworkFormats(Architecture):
         from fastnet import network_file
 
         with network_file.opened(path) as saved:
-            network = cls._made(saved.sizes, saved.parameters, saved.settings, saved.largest_input)
-            network.schema = saved.schema
+            return cls.made_of(saved)
+
+    @classmethod
+    def made_of(cls, saved: Saved) -> Self:
+        """Return the network that `fastnet.network_file` read."""
+        network = cls._made(saved.sizes, saved.parameters, saved.settings, saved.largest_input)
+        network.schema = saved.schema
         return network
 
     def to_onnx(self, path: str | os.PathLike[str], *, x_dtype: DTypeLike | None = None) -> None:

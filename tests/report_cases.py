@@ -14,6 +14,7 @@ from cli_cases import pictures
 import fastnet
 from fastnet.data import Dataset
 from fastnet.plots import style
+from fastnet.search import SearchResult, search
 from fastnet.training.comparison import Comparison, side_by_side
 from fastnet.training.recipe import CHAPTER
 from fastnet.training.run_summary import RunSummary, summary_of
@@ -70,6 +71,13 @@ def summarized(name: str, rate: float = 0.5, epochs: int = 2) -> RunSummary:
 def comparison() -> Comparison:
     """Return the comparison of three small runs, whose names look like HTML and like formulas."""
     return side_by_side([summarized(name, rate) for name, rate in (("<b>a</b>", 0.01), ("b&b", 0.1), ("$c$", 1.0))])
+
+
+def searched(method: str = "random", **more: Any) -> SearchResult:
+    """Return a small search on pictures, in which one setting may diverge."""
+    data = picture_data()
+    space = {"hidden": [(4,), (8, 4)], "learning_rate": [0.01, 0.1], "batch_size": 20, "backend": "numpy", **more}
+    return search(space, data.x_train, data.y_train, method=method, trials=4, seeds=2, budget=3, n_jobs=1, seed=0)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`fastnet predict`: prints what a saved network says about the rows of tables and arrays, and about pictures."""
+"""`fastnet predict`: prints what a saved network or ensemble says about rows of tables and arrays, and pictures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import backends, checks
+from fastnet import checks
 from fastnet import data as sets
+from fastnet.backends.engine import choose
 from fastnet.cli import results
 from fastnet.cli.answers import Answers
 from fastnet.cli.common import check_pixels, check_scale, column_names, known_schema, print_result
-from fastnet.cli.options import Command, add_backend_option, add_model_option
+from fastnet.cli.options import Command, add_backend_option, add_model_option, add_threads_option
 from fastnet.data.formats import holds_table, suffix_of
 from fastnet.data.pictures import read_picture
 from fastnet.data.table_writers import write_table, write_with_columns
+from fastnet.ensemble import Model, load_model
 from fastnet.errors import DataError
-from fastnet.network import Network
 from fastnet.text import clipped, facts, shown, table
 
 _ENDINGS = (".csv", ".tsv")  # of the file of --out
@@ -46,12 +47,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--image-shape", type=_shape, metavar="28x28", help="rows and columns of a picture (default: a square)"
     )
     add_backend_option(parser)
+    add_threads_option(parser, "the rows", 1)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    backends.resolve(args.backend)
-    network = Network.load(args.model)
+    choose(args.backend, args.threads)
+    network = load_model(args.model)
     check_pixels(args, shown(args.model), network)
     if args.out is not None:
         _check_out(args)
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answers(path: str, network: Network, args: argparse.Namespace) -> Answers:
+def _answers(path: str, network: Model, args: argparse.Namespace) -> Answers:
     """Return what the network says about the examples of a file. A picture is one example."""
     n_in, name = network.sizes[0], shown(path)
     if (mimetypes.guess_type(path, strict=False)[0] or "").startswith("image/"):
@@ -78,7 +80,7 @@ def _answers(path: str, network: Network, args: argparse.Namespace) -> Answers:
             x = np.invert(x)
     check_scale(shown(args.model), network, name, x)
     checks.inputs(x, n_in, network.dtype, name)  # an error of `forward` would call the file "x"
-    return Answers.of(network, x, args.backend)
+    return Answers.of(network, x, args.backend, args.threads)
 
 
 # -- the file of --out -----------------------------------------------------------------------------------------------
@@ -155,7 +157,7 @@ def _short_names(answers: Answers) -> list[str]:
     return names if n <= _MAX_COLUMNS and len(set(names)) == n else []
 
 
-def _record(args: argparse.Namespace, network: Network, found: Sequence[Answers]) -> dict[str, Any]:
+def _record(args: argparse.Namespace, network: Model, found: Sequence[Answers]) -> dict[str, Any]:
     first = found[0]
     predictions: list[dict[str, Any]] = []
     for path, answers in zip(args.files, found, strict=True):
@@ -186,7 +188,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 COMMAND = Command(
     "predict",
-    "print a saved network's labels and probabilities for tables, arrays and pictures",
+    "print a saved network's or ensemble's labels and probabilities for tables, arrays and pictures",
     (
         "fastnet predict --model iris.npz new.csv --out predictions.csv",
         "fastnet predict --model digits.npz picture.png",

@@ -56,7 +56,7 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
     if path.endswith(os.sep):
         raise DataError(f"{option} {shown(path)} names a folder: give the name of a file")
     given = vars(args)
-    sources = [given.get("data"), given.get("labels"), given.get("model"), *given.get("files", ())]
+    sources = [given.get("data"), given.get("labels"), given.get("model"), given.get("space"), *given.get("files", ())]
     read = [source for source in sources if source and source not in sets.names()]
     if os.path.exists(path) and not os.path.isfile(path):
         raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")

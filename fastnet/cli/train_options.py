@@ -16,8 +16,11 @@ from fastnet.cli.options import (
     add_number,
     add_sparse_option,
     add_table_options,
+    add_threads_option,
     defaults,
+    number_or_text,
     real,
+    widths,
 )
 from fastnet.cli.resuming import interval
 from fastnet.data import Dataset
@@ -37,12 +40,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_data_options(parser)
     add_table_options(parser)
-    parser.add_argument(
-        "--standardize",
-        action=argparse.BooleanOptionalAction,
-        help="train on columns of mean 0 and standard deviation 1; the saved network takes raw values (default: yes "
-        "for tables, no for pixels)",
-    )
+    add_standardize_option(parser)
     _add_network_options(parser.add_argument_group("the network"))
     _add_training_options(parser.add_argument_group("the training"))
     _add_configuration_options(parser.add_argument_group("the configuration"))
@@ -77,6 +75,16 @@ def fill(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_standardize_option(parser: argparse.ArgumentParser) -> None:
+    """Add --standardize and --no-standardize."""
+    parser.add_argument(
+        "--standardize",
+        action=argparse.BooleanOptionalAction,
+        help="train on columns of mean 0 and standard deviation 1; the saved network takes raw values (default: yes "
+        "for tables, no for pixels)",
+    )
+
+
 def _add_configuration_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--config",
@@ -98,7 +106,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     hidden, of_tables = (",".join(map(str, recipe.hidden)) for recipe in (CHAPTER, table_recipe(_FOR_HELP)))
     group.add_argument(
         "--layers",
-        type=_widths,
+        type=widths,
         metavar="N,N,...",
         help=f"widths of the layers, inputs first (default: inputs,{hidden},classes; for tables "
         f"inputs,{of_tables},outputs)",
@@ -199,22 +207,15 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         "--validate", action="store_true", help="also print the results on the test rows after each epoch"
     )
     add_backend_option(group)
-    group.add_argument(
-        "--threads",
-        type=_threads,
-        default=_TRAINER["threads"],
-        metavar="N",
-        help="number of threads that share each batch, or auto (default: %(default)s)",
-    )
+    add_threads_option(group, "each batch", _TRAINER["threads"])
     add_sparse_option(group)
-
-
-def _threads(text: str) -> int | str:
-    """Return a number, or the text if it is not a number. The library checks both."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
+    group.add_argument(
+        "--averaging",
+        type=number_or_text,
+        metavar="N",
+        help="for mpiexec -n 4 fastnet train: average the parameters of the processes every N updates; 1: the "
+        "gradients in each update; auto: choose from measured times (default: auto)",
+    )
 
 
 def _shares(text: str) -> float | tuple[float, ...]:
@@ -225,13 +226,6 @@ def _shares(text: str) -> float | tuple[float, ...]:
             f"expected a share such as 0.5 or a list such as 0.2,0.5; got {text!r}"
         ) from None
     return shares if len(shares) > 1 else shares[0]
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected widths such as 784,16,16,10, not {text!r}") from None
 
 
 # -- defaults that depend on the data ----------------------------------------------------------------------------------
@@ -249,10 +243,7 @@ def has_pixels(data: Dataset) -> bool:
 
 
 def use_defaults(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> None:
-    """Give each option that the user left out the default for these data.
-
-    --standardize has a third state for pixels with numbers to predict: the numbers are standardized, the pixels not.
-    """
+    """Give each option that the user left out the default for these data."""
     if args.learning_rate is None and _is_default(args, recipe, "optimizer") and _is_default(args, recipe, "cost"):
         args.learning_rate = _default(recipe, "learning_rate")
     for name in ("activation", "cost", "optimizer", "schedule", "batch_size", "weight_decay", "epochs", "patience"):
@@ -262,6 +253,14 @@ def use_defaults(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> Non
         args.validation_split = VALIDATION_SPLIT if args.patience else 0.0
     if data.is_held_out:
         args.test_fraction = held_out_share(args, data)
+    default_standardization(args, data)
+
+
+def default_standardization(args: argparse.Namespace, data: Dataset) -> None:
+    """Give --standardize the default for these data: yes for tables, no for pixels.
+
+    It has a third state for pixels with numbers to predict: the numbers are standardized, the pixels not.
+    """
     if args.standardize is None and not (has_pixels(data) and data.task == "regression"):
         args.standardize = not has_pixels(data)
 

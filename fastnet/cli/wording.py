@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from fastnet.cli.options import flag
 from fastnet.errors import FastnetError
 
-_OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
+# The options of arguments that have another name.
+_OTHER_NAMES = {"sizes": "--layers", "source": "--data", "validation": "--validation-split", "n_jobs": "--jobs"}
 _PLACE = r"^(.+)\[(\d+)(?:, (\d+))?\](?= (?:is (?:-?[\d.]|nan|-?inf)|has |sums to ))"
 _VALUES = {"True": "yes", "False": "no"}  # Python's values of `sparse`, and the values of --sparse
 
@@ -63,7 +64,7 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
     message = re.sub(_PLACE, place, message)
     message = re.sub(
-        rf"^({any_name})(?=( \(\w+\))? (must|lists|names|needs|is an|is for|has length)\b| \[)", name, message
+        rf"^({any_name})(?=( \([\w ]+\))? (must|lists|names|needs|is an|is for|has length)\b| \[)", name, message
     )
     after_as = rf"(?<= as )({any_name})(?=,|:|$| to one-hot| to leave)"
     after = rf"(?<=leave out )({any_name})\b|{after_as}|(?<= with )({any_name})(?=,)"

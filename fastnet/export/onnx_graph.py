@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -14,6 +15,9 @@ from fastnet.architecture import Architecture, Floats
 from fastnet.errors import require_extra
 from fastnet.kernels import contract as c
 from fastnet.version import __version__
+
+if TYPE_CHECKING:
+    from fastnet.data.schema import Schema
 
 OPSET, IR_VERSION = 17, 8
 X_DTYPES = ("uint8", "float32", "float64")
@@ -27,6 +31,19 @@ OPERATORS = {  # of all activations except leaky_relu
     "exponential": "Exp",
 }
 OUTPUTS = {"classification": "probabilities", "multilabel": "probabilities", "regression": "values"}
+
+
+class Described(Protocol):
+    """What a file says about its model: a network or an ensemble."""
+
+    @property
+    def sizes(self) -> Sequence[int]: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def schema(self) -> Schema | None: ...
+    def description(self) -> str: ...
+    def cost_description(self) -> str: ...
 
 
 class Value(NamedTuple):
@@ -120,17 +137,17 @@ class Graph:
         helper.set_model_props(model, metadata | {"fastnet_version": __version__})
         return model
 
-    def write(self, path: str | os.PathLike[str], network: Architecture, metadata: dict[str, str]) -> None:
-        """Write the graph and facts about the network. An existing file stays until the new one is complete.
+    def write(self, path: str | os.PathLike[str], model: Described, metadata: dict[str, str]) -> None:
+        """Write the graph and facts about the model. An existing file stays until the new one is complete.
 
         Raises DataError if the file cannot be written.
         """
         from fastnet.data.files import atomic_write  # imported here, since fastnet.data is a lazy package
 
-        facts = {"task": network.task, "cost": network.cost_description()}
-        if network.schema is not None:
-            facts["schema"] = json.dumps(network.schema.to_dict())
-        content = self.model(network.description(), facts | metadata).SerializeToString()
+        facts = {"task": model.task, "cost": model.cost_description()}
+        if model.schema is not None:
+            facts["schema"] = json.dumps(model.schema.to_dict())
+        content = self.model(model.description(), facts | metadata).SerializeToString()
         with atomic_write(path) as file:
             file.write(content)
 
@@ -150,7 +167,7 @@ def _described(value: Value, width: int | None) -> Any:
 # -- a network ---------------------------------------------------------------------------------------------------------
 
 
-def weighted_sums(graph: Graph, network: Architecture, parameters: Floats, x: Value) -> Value:
+def weighted_sums(graph: Graph, network: Architecture, parameters: Floats, x: Value, prefix: str = "") -> Value:
     """Add all layers of a network to the graph, without the activation of the last layer.
 
     Parameters
@@ -163,6 +180,8 @@ def weighted_sums(graph: Graph, network: Architecture, parameters: Floats, x: Va
         The weights and biases. Their dtype is the dtype of the arithmetic.
     x : Value
         The inputs (n, n_in). Bytes are multiplied by the network's byte_scale.
+    prefix : str
+        What the names of the values begin with. Each network of a graph needs another prefix.
 
     Returns
     -------
@@ -180,16 +199,18 @@ def weighted_sums(graph: Graph, network: Architecture, parameters: Floats, x: Va
             "smaller network, or float32"
         )
     dtype = parameters.dtype
-    value = graph.cast(x, dtype)
+    value = graph.cast(x, dtype, prefix and f"{prefix}x.as_{dtype}")
     if x.dtype == np.uint8:
-        value = graph.node("Mul", value, graph.constant("byte_scale", network.byte_scale, dtype), name="scaled")
+        scale = graph.constant(f"{prefix}byte_scale", network.byte_scale, dtype)
+        value = graph.node("Mul", value, scale, name=f"{prefix}scaled")
     layers = zip(*network.views(parameters), network.activations_by_layer, strict=True)
     for k, (weights, biases, activation) in enumerate(layers, start=1):
-        w = graph.constant(f"layer_{k}.weights", weights, dtype)
-        b = graph.constant(f"layer_{k}.biases", biases, dtype)
-        sums = graph.node("Gemm", value, w, b, name=f"layer_{k}.sums", transB=1)
+        name = f"{prefix}layer_{k}"
+        w = graph.constant(f"{name}.weights", weights, dtype)
+        b = graph.constant(f"{name}.biases", biases, dtype)
+        sums = graph.node("Gemm", value, w, b, name=f"{name}.sums", transB=1)
         if k < len(network.activations_by_layer):
-            value = activated(graph, activation, sums, f"layer_{k}.{activation}")
+            value = activated(graph, activation, sums, f"{name}.{activation}")
     return sums
 
 
@@ -220,10 +241,45 @@ def write_network(
     graph, n_out = Graph(network.sizes[0], parameters.dtype if x_dtype is None else x_dtype), network.sizes[-1]
     sums, name = weighted_sums(graph, network, parameters, graph.x), OUTPUTS[network.task]
     graph.add_output(activated(graph, network.activations_by_layer[-1], sums, name), n_out)
-    if network.is_classifier and n_out > 1:
-        graph.add_output(largest(graph, sums, "labels"))
-    elif network.is_classifier:
-        graph.add_output(graph.column(compared(graph, "GreaterOrEqual", sums, 0, "label"), "labels"))
-    elif network.task == "multilabel":
-        graph.add_output(compared(graph, "GreaterOrEqual", sums, 0, "labels"), n_out)
+    _add_labels(graph, network, sums, 0)
     graph.write(path, network, {})
+
+
+def write_ensemble(
+    path: str | os.PathLike[str],
+    ensemble: Described,
+    members: Sequence[tuple[Architecture, Floats]],
+    x_dtype: DTypeLike | None,
+) -> None:
+    """Write several networks as one ONNX file whose outputs are the mean of theirs.
+
+    `Ensemble.to_onnx` documents the outputs and the errors. `members` has each network with its parameters.
+    """
+    n_bytes = sum(parameters.nbytes for _, parameters in members)
+    if n_bytes > MAX_BYTES:
+        raise ValueError(
+            f"the parameters take {n_bytes:,} bytes, and an ONNX file holds at most {MAX_BYTES:,}: use fewer networks"
+        )
+    dtype = np.result_type(*(parameters.dtype for _, parameters in members))
+    graph, outputs = Graph(ensemble.sizes[0], dtype if x_dtype is None else x_dtype), list[Value]()
+    for k, (network, parameters) in enumerate(members):
+        sums = weighted_sums(graph, network, parameters, graph.x, f"member_{k}.")
+        found = activated(graph, network.activations_by_layer[-1], sums, f"member_{k}.outputs")
+        outputs.append(graph.cast(found, dtype))
+    total = graph.node("Sum", *outputs, name="total")  # onnxruntime has no Mean of float64
+    n_members = graph.constant("n_members", len(members), dtype)
+    mean = graph.node("Div", total, n_members, name=OUTPUTS[ensemble.task])
+    graph.add_output(mean, ensemble.sizes[-1])
+    _add_labels(graph, ensemble, mean, 0.5)
+    graph.write(path, ensemble, {"members": str(len(members))})
+
+
+def _add_labels(graph: Graph, model: Described, values: Value, limit: float) -> None:
+    """Add the classes or labels that weighted sums or outputs say. A label has at least the limit."""
+    n_out = model.sizes[-1]
+    if model.task == "classification" and n_out > 1:
+        graph.add_output(largest(graph, values, "labels"))
+    elif model.task == "classification":
+        graph.add_output(graph.column(compared(graph, "GreaterOrEqual", values, limit, "label"), "labels"))
+    elif model.task == "multilabel":
+        graph.add_output(compared(graph, "GreaterOrEqual", values, limit, "labels"), n_out)

@@ -1,4 +1,4 @@
-"""Renders the report of a training run, or a comparison of runs, as one HTML file that loads no other file."""
+"""Renders the report of a training run, a comparison of runs or a search as one HTML file that loads no other file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnet import checks
 from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import require_extra
 from fastnet.names import BackendName
@@ -14,6 +15,7 @@ from fastnet.training.comparison import Comparison
 
 if TYPE_CHECKING:
     from fastnet.report.parts import Page
+    from fastnet.search import SearchResult
 
 
 def check() -> None:
@@ -193,6 +195,46 @@ def write_comparison(path: PathLike, comparison: Comparison) -> None:
     from fastnet.report.comparison import page
 
     _write(path, _html(page(comparison)))
+
+
+def write_search(path: PathLike, found: SearchResult, name: str = "my data") -> None:
+    """Write the results of a search to an HTML file: the best setting, its table and its pictures.
+
+    An existing file stays until the new one is complete. The page needs the extra `plot`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    found : SearchResult
+        What `fastnet.search.search` returns.
+    name : str
+        The name of the data on the page.
+
+    Raises
+    ------
+    TypeError
+        `found` is no SearchResult.
+    DataError
+        The file cannot be written.
+    MissingLibraryError
+        Matplotlib or Jinja2 is missing.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastnet.search import search
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> found = search({"learning_rate": [0.01, 0.1]}, x, y, method="grid", seeds=2, budget=2, n_jobs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fastnet.report.write_search(os.path.join(folder, "search.html"), found, "three classes")
+    """
+    check_page()
+    from fastnet.report.search import page
+    from fastnet.search import SearchResult
+
+    checks.instance("found", found, SearchResult, "fastnet.search")
+    _write(path, _html(page(found, name)))
 
 
 def _html(page: Page) -> str:

@@ -5,6 +5,7 @@ from fastnet.search.records import Record, Request, Standing, Trial
 from fastnet.search.result import SearchResult
 from fastnet.search.searching import search
 from fastnet.search.space import OMIT, Distribution, integers, loguniform, uniform
+from fastnet.search.space_file import read_space
 
 __all__ = [
     "OMIT",
@@ -17,6 +18,7 @@ __all__ = [
     "Trial",
     "integers",
     "loguniform",
+    "read_space",
     "search",
     "uniform",
 ]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -24,29 +25,46 @@ from fastnet.search.space import text_of
 from fastnet.search.training import COLUMNS, Outcome
 from fastnet.text import plain, reason, shown
 from fastnet.training import checkpoint_file
+from fastnet.training.fingerprint import differences
 
 FILE, NETWORKS, STATES = "journal.jsonl", "networks", "states"
 FORMAT = "fastnet search 1"
 WHOLE_COLUMNS = ("epoch", "examples", "threads")
+_PARTS = ("search", "data", "software")
 Key = tuple[int, int, int]  # number of the setting, of the replicate, and of the rung
 
 
+@dataclass(frozen=True)
+class About:
+    """What a search is: the first line of its journal.
+
+    Attributes
+    ----------
+    search : mapping of str to str
+        Its arguments as text.
+    data : mapping of str to str
+        The fingerprint of its examples.
+    software : mapping of str to str
+        The versions that may change the last bits of its results.
+    """
+
+    search: Mapping[str, str]
+    data: Mapping[str, str]
+    software: Mapping[str, str]
+
+
 @contextmanager
-def opened(
-    folder: PathLike, search: Mapping[str, str], software: Mapping[str, str], trials: Mapping[tuple[int, int], Trial]
-) -> Iterator[Journal]:
+def opened(folder: PathLike, about: About, trials: Iterable[Trial]) -> Iterator[Journal]:
     """Open the journal in a folder, which is made if it is missing. No other process may use it at the same time.
 
     Parameters
     ----------
     folder : path
         The folder.
-    search : mapping of str to str
-        What the search is: each of its arguments as text.
-    software : mapping of str to str
-        The versions that may change the last bits.
-    trials : mapping of (int, int) to Trial
-        The trainings of the search by number and replicate.
+    about : About
+        What the search is.
+    trials : iterable of Trial
+        All of its trainings.
 
     Raises
     ------
@@ -57,7 +75,7 @@ def opened(
     with locked_folder(path):
         for name in (NETWORKS, STATES):
             make_folder(path / name)
-        journal = Journal(path, search, software, trials)
+        journal = Journal(path, about, trials)
         try:
             yield journal
         finally:
@@ -67,16 +85,11 @@ def opened(
 class Journal:
     """The journal in a folder that this process has locked. `opened` makes it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        search: Mapping[str, str],
-        software: Mapping[str, str],
-        trials: Mapping[tuple[int, int], Trial],
-    ) -> None:
-        self._folder, self._path, self._trials = folder, folder / FILE, trials
+    def __init__(self, folder: Path, about: About, trials: Iterable[Trial]) -> None:
+        self._folder, self._path = folder, folder / FILE
+        self._trials = {(trial.number, trial.replicate): trial for trial in trials}
         self._records: dict[Key, tuple[Record, bool]] = {}
-        header = _line({"format": FORMAT, "search": dict(search), "software": dict(software)})
+        header = _line({"format": FORMAT, **asdict(about)})
         found = b""
         if self._path.exists():
             with reading(self._path) as (file, _):
@@ -86,7 +99,7 @@ class Journal:
             raise DataError(f"{shown(self._path)} is not the journal of a search: give another folder")
         lines = whole.splitlines()
         if lines:
-            self._check_header(lines[0], search, software)
+            self._check_header(lines[0], about)
         for number, line in enumerate(lines[1:], 2):
             self._read(number, line)
         try:
@@ -118,30 +131,34 @@ class Journal:
         path = self._network(number, replicate)
         return Network.load(path) if path.exists() else None
 
-    def _check_header(self, line: bytes, search: Mapping[str, str], software: Mapping[str, str]) -> None:
+    def _check_header(self, line: bytes, now: About) -> None:
         try:
-            about = _content(line)
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r:.80}")
-            recorded, versions = dict(about["search"]), dict(about["software"])
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            content = _content(line)
+            if content["format"] != FORMAT:
+                raise ValueError(f"its format is {content['format']!r:.80}")
+            then = About(*({str(key): str(text) for key, text in content[part].items()} for part in _PARTS))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{shown(self._path)} is not the journal of a search ({reason(error)}): give another folder"
             ) from None
-        for name in {**recorded, **search}:
-            then, now = recorded.get(name, "missing"), search.get(name, "missing")
-            if then != now:
-                raise DataError(
-                    f"{shown(self._folder)} holds another search: {name} is {then!s:.100} there, and {now!s:.100} "
-                    "here: give the same arguments as before, or another folder"
-                )
         changed = [
-            f"{name} {now} in place of {versions[name]}"
-            for name, now in software.items()
-            if versions.get(name, now) != now
+            f"{name} is {then.search.get(name, 'missing'):.200} there, and {now.search.get(name, 'missing'):.200} here"
+            for name in {**then.search, **now.search}
+            if then.search.get(name) != now.search.get(name)
         ]
+        changed += [f"{name} differs ({how})" for name, how in differences(now.data, then.data)]
         if changed:
-            warn(f"the search goes on with {', '.join(changed)}: the last bits of its results may differ")
+            raise DataError(
+                f"{shown(self._folder)} holds another search: {'; '.join(changed)}: give the same arguments as before, "
+                "or another folder"
+            )
+        versions = [
+            f"{name} {version} in place of {then.software[name]}"
+            for name, version in now.software.items()
+            if then.software.get(name, version) != version
+        ]
+        if versions:
+            warn(f"the search goes on with {', '.join(versions)}: the last bits of its results may differ")
 
     def _read(self, number: int, line: bytes) -> None:
         try:

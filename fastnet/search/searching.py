@@ -11,13 +11,12 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.backends.engine import choose
-from fastnet.backends.selection import describe
 from fastnet.data.files import PathLike
 from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
 from fastnet.network import Network
 from fastnet.search.halving import rungs
-from fastnet.search.journal import opened
+from fastnet.search.journal import About, opened
 from fastnet.search.problem import Callbacks, Metric, checked, described, folds
 from fastnet.search.records import Record, Request, Trial
 from fastnet.search.result import SearchResult
@@ -26,7 +25,7 @@ from fastnet.search.space import Setting, Space, checked_spaces, drawn, grid, te
 from fastnet.search.training import check_setting
 from fastnet.training.fingerprint import of_examples
 from fastnet.training.fit import SCORES
-from fastnet.training.provenance import software
+from fastnet.training.resuming import software_of
 
 SEEDS = 1  # the stream of random numbers of the trainings' seeds; 0 is that of the settings
 METHODS = ("random", "grid", "halving")
@@ -188,9 +187,8 @@ def search(
         journal = None
         if folder is not None:
             data = of_examples(examples, "") | (of_examples(held, "validation ") if held is not None else {})
-            about = _about(request, found_metric, callbacks, class_weight) | data
-            named = {(trial.number, trial.replicate): trial for trial in all_trials}
-            journal = stack.enter_context(opened(folder, about, _software(backend), named))
+            about = About(_texts(request, found_metric, callbacks), data, software_of(choose(backend).name))
+            journal = stack.enter_context(opened(folder, about, all_trials))
         kept = KeptNetworks(keep, request, journal)
         run = Run(problem, request, all_trials, n_jobs, backend, kept, journal, on_finished or _ignore)
         records = run.halving(rungs(len(settings), budget)) if is_halving else run.whole()
@@ -228,24 +226,15 @@ def _metric(metric: object, settings: Sequence[Setting], networks: Sequence[Netw
     return name, name == "cost"
 
 
-def _about(request: Request, metric: object, callbacks: object, class_weight: object) -> dict[str, str]:
-    """Return what the search is, for the journal: its arguments as text."""
-    names = ("space", "method", "trials", "seeds", "budget", "seed")
+def _texts(request: Request, metric: object, callbacks: object) -> dict[str, str]:
+    """Return the arguments of a search as text."""
+    names = ("space", "method", "trials", "seeds", "budget", "seed", "class_weight")
     validation = request.validation
     return {name: text_of(getattr(request, name)) for name in names} | {
         "metric": text_of(metric),
         "validation": "examples" if isinstance(validation, (tuple, list)) else text_of(validation),
         "callbacks": text_of(callbacks),
-        "class_weight": text_of(class_weight),
     }
-
-
-def _software(backend: str | None) -> dict[str, str]:
-    """Return what may change the last bits of the results."""
-    name = choose(backend).name
-    found = describe(name)
-    versions = {key: version for key, version in software().items() if key != "python"}
-    return versions | {name: found.version, f"the instruction set of {name}": found.instruction_set}
 
 
 def _ignore(_: Record) -> None:

@@ -5,21 +5,20 @@ The table [options] repeats the run. The other tables are a record of the run, t
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastnet.data.files import PathLike, atomic_write, checked_path, reading
+from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import DataError
 from fastnet.text import shown
+from fastnet.training.toml_file import one_line, place, read_toml
 from fastnet.training.toml_text import toml_text
 
 FILE = "run.toml"
 FORMAT = "fastnet run.toml 1"
 OPTIONS, RESULTS, RUN = "options", "results", "run"
-MAX_BYTES = 1 << 20  # a run.toml with a thousand columns to drop has 30 kB
 _COMMENTS = {
     "": "The configuration of a training. To repeat it: fastnet train --config run.toml",
     OPTIONS: "Every option of fastnet train, as it was given or chosen. Only this table is read back.",
@@ -104,7 +103,7 @@ class Configuration:
             ignored = (*_NOT_COMPARED, "usable_cores") if now.options.get("threads") == 1 else _NOT_COMPARED
             for name in (name for name in then if name in today and name not in ignored):
                 if then[name] != today[name]:
-                    found.append(f"{_words(table, name)} {today[name]} in place of {_one_line(then[name])}")
+                    found.append(f"{_words(table, name)} {today[name]} in place of {one_line(then[name])}")
         return found
 
 
@@ -134,41 +133,26 @@ def read_configuration(path: PathLike) -> Configuration:
     >>> read_configuration("mine.toml").options
     {'batch_size': 32, 'layers': [784, 30, 10]}
     """
-    name = shown(checked_path("path", path))
-    with reading(path) as (file, size):
-        if size > MAX_BYTES:
-            raise DataError(f"{name} has {size:,} bytes; a configuration has at most {MAX_BYTES:,}: give a {FILE}")
-        content = file.read()
-    try:
-        text = content.decode()
-        tables = tomllib.loads(text)
-    except RecursionError:
-        raise DataError(f"{name} is no configuration: its lists are nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise DataError(f"{name} is no TOML file ({_one_line(error)}): correct it, or give another run.toml") from None
+    file = read_toml(path, "configuration", FILE)
+    name, tables = file.name, file.tables
     if loose := [key for key, value in tables.items() if not isinstance(value, dict)]:
-        raise DataError(f"{name}: {_one_line(loose[0])} stands in no table: write it below a line [{OPTIONS}]")
+        raise DataError(f"{name}: {one_line(loose[0])} stands in no table: write it below a line [{OPTIONS}]")
     if OPTIONS not in tables:
         raise DataError(f"{name} has no table [{OPTIONS}]: give a {FILE} of fastnet train --out")
     version = tables.get(RUN, {}).get("format", FORMAT)
     if version != FORMAT:
         raise DataError(
-            f"{name} has the format {_one_line(version)}, not {FORMAT!r}: use the fastnet that wrote it, or a "
+            f"{name} has the format {one_line(version)}, not {FORMAT!r}: use the fastnet that wrote it, or a "
             "newer version"
         )
-    lines = {table: dict(_lines(text, table)) for table in (OPTIONS, RESULTS)}
+    lines = {table: dict(ChainMap(*file.lines(table))) for table in (OPTIONS, RESULTS)}
     for table in (OPTIONS, RESULTS):
         for key, value in tables.get(table, {}).items():
             if not _is_option(value):
                 at = place(name, lines[table].get(key))
-                raise DataError(f"{at}: {_one_line(key)} must be a text, a number, true, false or a list of these")
+                raise DataError(f"{at}: {one_line(key)} must be a text, a number, true, false or a list of these")
     record = without(tables, OPTIONS, RESULTS)
     return Configuration(tables[OPTIONS], tables.get(RESULTS, {}), record, lines[OPTIONS])
-
-
-def place(name: str, line: int | None) -> str:
-    """Return a place in a file in words, such as "run.toml, line 5"."""
-    return name if line is None else f"{name}, line {line}"
 
 
 def without(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -181,26 +165,7 @@ def _is_option(value: object) -> bool:
     return all(isinstance(entry, (str, bool, int, float)) for entry in scalars)
 
 
-def _lines(text: str, table: str) -> Iterator[tuple[str, int]]:
-    """Yield the keys of a table with the numbers of their lines. tomllib does not tell them.
-
-    A key in quotes, or a line that only looks like a key, gives a wrong or no number: the number is for messages only.
-    """
-    current = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[([^\]]*)\]", line):
-            current = found[1].strip()
-        elif current == table and (found := re.match(r"\s*([\w-]+)\s*=", line)):
-            yield found[1], number
-
-
 def _words(table: str, name: str) -> str:
     """Return what an entry of the record is called in a sentence."""
     plain = name.replace("_", " ")
     return plain if table != "backend" else table if name == "name" else f"{table}'s {plain}"
-
-
-def _one_line(value: object) -> str:
-    """Return what a file holds as a short printable text."""
-    text = " ".join(str(value).split())[:100]
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,21 +35,25 @@ def fingerprint(fit: Fit) -> dict[str, str]:
 
 def check_same(found: Mapping[str, str], recorded: Mapping[str, str]) -> None:
     """Raise ValueError if a fit's fingerprint is not the recorded one. The message names the first difference."""
-    for name in {**recorded, **found}:
-        new, old = found.get(name), recorded.get(name)
-        if new == old:
-            continue
-        # The last word of a text is a hash.
-        new_words, old_words = (text.rpartition(" ")[0] if text else "missing" for text in (new, old))
-        how = f"{new_words}, not {old_words}" if new_words != old_words else "with other values"
+    for name, how in differences(found, recorded):
         raise ValueError(
             f"{name} differs from the interrupted fit's ({how}): give fit the same arguments as before, or make a new "
             "Trainer to train on other data"
         )
 
 
+def differences(found: Mapping[str, str], recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each part that differs between two fingerprints, and how it differs, in words."""
+    for name in {**recorded, **found}:
+        new, old = found.get(name), recorded.get(name)
+        if new != old:
+            # The last word of a text is a hash.
+            new_words, old_words = (text.rpartition(" ")[0] if text else "missing" for text in (new, old))
+            yield name, f"{new_words}, not {old_words}" if new_words != old_words else "with other values"
+
+
 def of_examples(examples: Examples, name: str) -> dict[str, str]:
-    """Return the texts of examples. The weights include the class weights."""
+    """Return the texts of examples, whose parts have names that begin with `name`."""
     x, y, weights, source = examples
     found = {f"{name}x": _rows(x), f"{name}y": _array(y)}
     if source is not None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastnet import backends
 from fastnet.data import Dataset
@@ -23,6 +23,9 @@ from fastnet.training.optimizers import OPTIMIZERS
 from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
 
+if TYPE_CHECKING:
+    from fastnet.ensemble import Model
+
 # The files hold the network, the network before its training, the columns of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
@@ -30,6 +33,7 @@ TEST_ROWS = "the test examples"  # the record's words where the validation data 
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),
+    "averaging": (str,),
     **dict.fromkeys(("target", "validation"), (str,)),  # which rows the validation columns of the history come from
     **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "seconds"), (int, float)),
     **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source", "split", "standardization"), (dict,)),
@@ -38,7 +42,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _UNITS = {"regression": "number", "multilabel": "label"}  # what an output stands for
 _NULL = tuple(name for name in MEASURES if name != "cost")  # the columns that may hold null in place of nan
 # The columns that older files lack, with what they then hold.
-_ADDED = {name: None for name in MEASURES if name.endswith(("label_accuracy", "r2"))} | {"waiting": 0.0}
+_ADDED = {
+    **{name: None for name in MEASURES if name.endswith(("label_accuracy", "r2"))},
+    "waiting": 0.0,
+    "averaging": "",
+}
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "instruction_set": backend.instruction_set,
         "threads": last and last.threads,
         "inputs": last and last.inputs,
+        "averaging": last and last.averaging,
         "seconds": sum(trainer.history["seconds"]),
         "train": {name: number(getattr(last, name)) for name in Evaluation._fields} if last else None,
         **provenance.software(),
@@ -182,7 +191,7 @@ class _Named(Protocol):
     def class_names(self) -> tuple[str, ...]: ...
 
 
-def class_names(network: Network, data: _Named | None = None) -> list[str]:
+def class_names(network: Model, data: _Named | None = None) -> list[str]:
     """Return a name for each class of a classifier, or for each label of a multilabel network. [] for a regression.
 
     The names are those of the network, else those of the data set, else numbers.
@@ -194,7 +203,7 @@ def class_names(network: Network, data: _Named | None = None) -> list[str]:
     return [*names[:n], *map(str, range(len(names), n))]
 
 
-def check_data(what: str, network: Network, data: Dataset) -> None:
+def check_data(what: str, network: Model, data: Dataset) -> None:
     """Raise ValueError if a data set does not fit the network; the message calls the network `what`."""
     n_in, n_out = network.sizes[0], network.sizes[-1]
     n_out = n_classes(n_out) if network.is_classifier else n_out

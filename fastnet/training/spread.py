@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.checks import AnyRows, kernel_rows
+from fastnet.errors import caller
 from fastnet.kernels.contract import SparseRows
 
 MIN_SPREAD, MAX_SPREAD = 0.01, 100.0  # of a column's standard deviation
@@ -24,10 +25,11 @@ MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS, SAMPLE_NUMBERS = 32, 1000, 1 << 15
 def warn_of_spread(x: AnyRows, names: Sequence[str] | None, stacklevel: int = 1) -> None:
     """Give one UserWarning if columns of x need scaling. `names` are the columns' names, None stands for numbers.
 
-    A `stacklevel` of 1 blames the caller of the function that calls this function.
+    A `stacklevel` of 1 blames the caller of the function that calls this function. The trainings of a search give no
+    warning, since the search gives one for all.
     """
     message = spread_message(x, names)
-    if message:
+    if message and not caller("fastnet.training.").startswith("fastnet.search."):
         warnings.warn(message, stacklevel=stacklevel + 2)
 
 

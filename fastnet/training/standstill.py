@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from itertools import pairwise
 
 import numpy as np
 
 from fastnet.checks import AnyRows, kernel_rows
-from fastnet.errors import warn
+from fastnet.errors import caller, warn
 from fastnet.kernels import contract as c
 from fastnet.training.fit import SCORES, Fit
 from fastnet.training.history import Epoch, History
@@ -22,6 +21,8 @@ SAME_COST = 1e-4  # a smaller relative change of the cost is no change
 NOISE = 0.02  # relative; with small batches the cost of a constant output differs this much between epochs
 SAME_SCORE = 1e-5  # a score that is better by less is not better
 SMALL_GAIN = 0.1  # of the way from the score of a constant output to 1; a new network may have such a score by chance
+
+EXPERIMENTS = ("fastnet.insight.", "fastnet.explore.", "fastnet.search.", "fastnet.bench.")
 
 
 def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimizer: Optimizer) -> None:
@@ -56,7 +57,7 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
             constant = _score_of_constant(fit)
             if constant < 1 and best <= constant + gain * (1 - constant) + SAME_SCORE and not _falls(costs):
                 fit.has_warned = True
-                if not _is_experiment():
+                if not caller("fastnet.training.").startswith(EXPERIMENTS):
                     warn(_message(fit, some[-1], name, constant, learning_rate, optimizer))
                 return
 
@@ -65,15 +66,6 @@ def _are_consecutive(epochs: list[Epoch]) -> bool:
     """Whether these are the records of 5 epochs in a row. They are not if the user has changed the history."""
     are_records = len(epochs) == EPOCHS and all(isinstance(epoch, Epoch) for epoch in epochs)
     return are_records and epochs[-1].epoch - epochs[0].epoch == EPOCHS - 1
-
-
-def _is_experiment() -> bool:
-    """Whether an experiment or a search of fastnet called `fit`."""
-    frame, name = inspect.currentframe(), __name__
-    while frame is not None and name.startswith("fastnet.training."):
-        frame = frame.f_back
-        name = "" if frame is None else frame.f_globals.get("__name__", "")
-    return name.startswith(("fastnet.insight.", "fastnet.explore.", "fastnet.search.", "fastnet.bench."))
 
 
 def _falls(costs: list[float]) -> bool:

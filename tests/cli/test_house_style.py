@@ -21,8 +21,10 @@ from fastnet.cli import entry
 from fastnet.text import folded_table, wrapped
 
 TRAIN = ("train", "--data", "bands.npz", *FIT, "--backend", "numpy")
+SEARCH = ("search", "--space", "space.toml", "--data", "bands.npz", "--backend", "numpy")
 CALLS = {  # a small run of each command
     "train": (*TRAIN, "--save", "model.npz"),
+    "search": (*SEARCH, "--trials", "2", "--seeds", "1", "--budget", "2", "--jobs", "1", "--save", "model.npz"),
     "report": ("report", "runs/a", "--backend", "numpy"),
     "runs": ("runs",),
     "compare": ("compare", "runs/a", "runs/b"),
@@ -32,6 +34,7 @@ CALLS = {  # a small run of each command
     "backends": ("backends",),
     "data": ("data", "flowers.csv"),
     "convert": ("convert", "flowers.csv", "shards"),
+    "scale": ("scale", "--plan", "--layers", "8,4,3", "--batch-size", "16", "--backend", "numpy"),
 }
 COMMANDS = list(entry.parser().commands)
 COMMAND_LINE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
@@ -43,6 +46,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "80")
     flowers(folder)
+    (folder / "space.toml").write_text("[space]\nlearning_rate = [0.1, 0.5]\n")
     for name, rate in (("a", "0.5"), ("b", "0.1")):
         assert cli.main([*TRAIN, "--out", f"runs/{name}", "--learning-rate", rate, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from browser_cases import lacking, show
-from report_cases import A_PNG, comparison, picture_data, table_data, trained
+from report_cases import A_PNG, comparison, picture_data, searched, table_data, trained
 
 from fastnet import report
 from fastnet.data import Dataset
 from fastnet.plots import style
 from fastnet.report import Comparison, Run
+from fastnet.search import SearchResult
 
 if not os.environ.get("FASTNET_AXE"):
     lacking("FASTNET_AXE is not set: npm install axe-core, and give the path of its file axe.min.js")
@@ -59,7 +60,7 @@ def multilabel() -> tuple[Run, Dataset]:
     return targets(lambda x: x[:, :3] > 0, output="sigmoid", cost="cross_entropy", task="multilabel")
 
 
-@pytest.fixture(scope="module", params=[digits, table, few_examples, regression, multilabel, comparison])
+@pytest.fixture(scope="module", params=[digits, table, few_examples, regression, multilabel, comparison, searched])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return undrawn(request.param, tmp_path_factory)
 
@@ -69,7 +70,9 @@ def short_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return undrawn(few_examples, tmp_path_factory)
 
 
-def undrawn(case: Callable[[], tuple[Run, Dataset] | Comparison], folders: pytest.TempPathFactory) -> Path:
+def undrawn(
+    case: Callable[[], tuple[Run, Dataset] | Comparison | SearchResult], folders: pytest.TempPathFactory
+) -> Path:
     """A page without drawings: axe-core reads no pictures, and Matplotlib takes most of the time of a report."""
     path = folders.mktemp("page") / "report.html"
     with pytest.MonkeyPatch.context() as patch:
@@ -77,6 +80,8 @@ def undrawn(case: Callable[[], tuple[Run, Dataset] | Comparison], folders: pytes
         found = case()
         if isinstance(found, Comparison):
             report.write_comparison(path, found)
+        elif isinstance(found, SearchResult):
+            report.write_search(path, found, "<i>bands</i>")
         else:
             report.write(path, *found, backend="numpy")
     return path

@@ -62,7 +62,7 @@ def safetensors_networks() -> list[Document]:
 
 def runs() -> list[Document]:
     """Return a run of two epochs, with and without the initial network."""
-    texts = {"backend": "cython", "backend_reason": "", "inputs": "dense"}
+    texts = {"backend": "cython", "backend_reason": "", "inputs": "dense", "averaging": ""}
     history = {name: [texts.get(name, 1), texts.get(name, 0.5)] for name in FIELDS}
     history["accuracy"] = [None, 0.5]
     record = {"format": FORMAT, "optimizer": "adam", "learning_rate": 0.1, "seconds": 1.5, "data": "mnist-5k"}
@@ -96,6 +96,17 @@ def configurations() -> list[Document]:
     record = {"run": {"date": "today"}, "data": {"hash": "12", "x_train": "uint8 (6, 16)"}, "machine": {"cores": 2}}
     texts = [Configuration(options, {"save": "x.npz"}, record).text(), "[options]\ndrop = ['a', \"b\"]\nseed = 0x1F\n"]
     return [{"run.toml": text.encode()} for text in texts]
+
+
+def spaces() -> list[Document]:
+    """Return a space of a search with every kind of value, and one with alternatives."""
+    one = (
+        "[space]\nhidden = [[16], [32, 16], []]\nlearning_rate = {loguniform = [1e-4, 1e-1]}\n"
+        'dropout = {uniform = [0, 0.5]}\nbatch_size = {integers = [8, 64]}\noptimizer = ["adam", "sgd"]\n'
+        'shuffle = true\nactivation = "relu"\n'
+    )
+    other = '[[space]]\noptimizer = "sgd"\n[[space]]\noptimizer = "adam"\n[space.learning_rate]\nuniform = [0.1, 1]\n'
+    return [{"space.toml": text.encode()} for text in (one, other)]
 
 
 def idx_files() -> list[Document]:

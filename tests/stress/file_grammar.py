@@ -252,6 +252,27 @@ def table(rng: random.Random) -> bytes:
     return text.encode(rng.choice(("utf-8", "utf-8", "utf-8", "utf-16", "latin-1")), "replace")
 
 
+_VALUES = ("true", "nan", "-inf", '""', '"x"', "[]", "{}", "[[]]", "[1, [2]]", "[1, 2]", "{uniform = [0, 1]}", "1e400")
+_VALUES += ("{integers = [1, 1e9]}", "{loguniform = [-1, 1]}", "{a = {b = 1}}", "2020-01-01", "12:30:00", "'a'", "0x_")
+_KEYS = ("hidden", "epochs", "dtype", "seed", "a b", "", "é", "[space]", "[[space]]")
+
+
+def toml(rng: random.Random, content: bytes) -> bytes:
+    """Return a file of keys and values in which lines have other keys or values, or stand twice."""
+    lines = content.decode().splitlines()
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        k = rng.randrange(len(lines))
+        key, sign, value = lines[k].partition("=")
+        what = rng.random()
+        if what < 0.6:
+            lines[k] = f"{key}{sign or '='} {rng.choice(_VALUES + NUMBERS)}"
+        elif what < 0.75:
+            lines[k] = f"{rng.choice(_KEYS)} ={value}"
+        else:
+            lines.insert(k, rng.choice((*lines, "[other]", "[[space]]", "[space]", "", "#")))
+    return "\n".join(lines).encode()
+
+
 def picture(rng: random.Random) -> bytes:
     return rng.choice((_png, _bitmap, _anymap, _tiff, _gif))(rng)
 
@@ -347,7 +368,9 @@ def hostile(rng: random.Random, content: bytes, other: bytes) -> bytes:
         return idx(rng)
     if content[:1].isdigit() or content.startswith(b"label"):
         return table(rng)
-    if content.startswith((b"PAR1", b"ARROW1", b"[")):  # a footer of binary fields, or the text of a configuration
+    if content.startswith(b"["):
+        return toml(rng, content)
+    if content.startswith((b"PAR1", b"ARROW1")):  # a footer of binary fields
         return mutated(rng, content, other)
     return picture(rng)
 

@@ -25,6 +25,9 @@ from fastnet.data.formats import read_array, read_table
 from fastnet.data.schema import Schema
 from fastnet.data.sources.shards import schema_of
 from fastnet.errors import BackendError, DataError
+from fastnet.search.space import NAMES
+from fastnet.search.space import drawn as drawn_setting
+from fastnet.search.space_file import read_space
 from fastnet.source import RandomReader, Source
 from fastnet.source import Reader as SourceReader
 from fastnet.text import json_text
@@ -162,6 +165,14 @@ def _run(folder: Path) -> None:
     sound(again.history == run.history and again.record == run.record, "saving changes the run")
 
 
+def _space(path: Path) -> None:
+    spaces = read_space(path)
+    for number in range(3):
+        setting = drawn_setting(spaces, 0, number)
+        sound(setting.keys() <= set(NAMES), f"parameters {[*setting]}")
+        sound(not any(isinstance(value, (list, dict)) for value in setting.values()), f"setting {setting}")
+
+
 def _configuration(path: Path) -> None:
     found = read_configuration(path)
     sound(all(isinstance(table, dict) for table in found.to_dict().values()), f"tables {found}")
@@ -234,6 +245,7 @@ READERS = {
     "checkpoint": Reader(valid.checkpoints, _checkpoint),
     "run": Reader(valid.runs, lambda folder, names: _run(folder)),
     "configuration": Reader(valid.configurations, lambda folder, names: _configuration(folder / names[0])),
+    "space": Reader(valid.spaces, lambda folder, names: _space(folder / names[0])),
     "idx": Reader(valid.idx_files, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
     "npy": Reader(valid.npy_files, lambda folder, names: _array(read_npy(folder / names[0]))),
     "npz": Reader(valid.npz_files, _arrays),
