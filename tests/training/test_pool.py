@@ -148,11 +148,9 @@ def test_a_pool_of_one_is_a_loop_in_this_thread(monkeypatch: pytest.MonkeyPatch)
         run_in_pool(described, range(4), order, n_jobs=2)
 
 
-@pytest.mark.parametrize(
-    ("n_jobs", "words"), [(0, "n_jobs must be"), (1.5, "n_jobs must be"), ("two", "n_jobs must be")]
-)
-def test_an_invalid_number_of_jobs_is_refused_at_once(n_jobs: Any, words: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=words):
+@pytest.mark.parametrize("n_jobs", [0, 1.5, "two"])
+def test_an_invalid_number_of_jobs_is_refused_at_once(n_jobs: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="n_jobs must be"):
         run_in_pool(divmod, [1], 3, n_jobs=n_jobs)
 
 
@@ -168,7 +166,7 @@ def test_leaving_the_results_early_ends_the_running_trainings() -> None:
         finally:
             steps.append(trainer.steps)
 
-    with closing(run_in_pool(train, [1, 10**6, 10**6, 10**6], None, n_jobs=2, backend=None)) as results:
+    with closing(run_in_pool(train, [1, 10**6, 10**6, 10**6], None, n_jobs=2)) as results:
         assert next(results) == (0, None)
     assert len(steps) <= 3
     assert max(steps) < 10**6
