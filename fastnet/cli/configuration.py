@@ -26,7 +26,7 @@ from fastnet.training.trainer import Trainer
 
 PREFIX = "FASTNET_TRAIN_"  # of the environment variables; FASTNET_DATA and FASTNET_BACKEND mean something else
 RESULTS = ("save", "history", "out", "report", "checkpoint_every")  # a repeated run must not replace the first one's
-_NEVER = ("help", "quiet", "json", "config", "left_out", "show_config", "resume", "command")
+_NEVER = ("help", "quiet", "json", "config", "left_out", "show_config", "resume", "command", "communicator")
 _PATHS = ("data", "data_dir", "labels")  # these may lie elsewhere today
 _WITH_RESUME = (*_PATHS, "save", "history", "report", "checkpoint_every", "quiet", "json", "show_config")
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -173,7 +173,7 @@ def describe(args: argparse.Namespace, data: Dataset, trainer: Trainer, choice: 
     options = without(vars(args), *RESULTS, *_NEVER) | results.source_of(args) | _resolved(args, trainer)
     options["backend"] = choice.name
     record = {
-        RUN: {"date": provenance.now()},
+        RUN: {"date": provenance.now(), "processes": 1 if args.communicator is None else args.communicator.size},
         "data": {"given": args.data, **provenance.describe_data(data)},
         "versions": provenance.software(),
         "machine": provenance.describe_machine(),
@@ -196,6 +196,8 @@ def _resolved(args: argparse.Namespace, trainer: Trainer) -> dict[str, Any]:
         "learning_rate": trainer.learning_rate,
         **{name: optimizer[name] for name in ("momentum", "nesterov", "beta1", "beta2") if name in optimizer},
     }
+    if args.communicator is not None:
+        found["averaging"] = "auto" if args.averaging is None else args.averaging
     if isinstance(args.label_column, int):
         found["label_column"] = args.label_column + 1  # columns count from 1 on the command line
     return found
@@ -207,6 +209,18 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in listed.items() if value is not None}
 
 
+def keep_choice(args: argparse.Namespace, trainer: Trainer) -> None:
+    """Write into the run.toml of --out what the processes averaged, so that a repeated run does not choose anew."""
+    process = trainer.state().process
+    if args.out is None or process is None or args.averaging not in (None, "auto"):
+        return
+    path = os.path.join(args.out, FILE)
+    found = read_configuration(path)
+    if process.every is not None:
+        found.options["averaging"] = process.every
+        found.save(path)
+
+
 # -- a repeated run ----------------------------------------------------------------------------------------------------
 
 
@@ -215,7 +229,7 @@ def compare(args: argparse.Namespace, now: Configuration) -> None:
 
     With --resume, other data are an error.
     """
-    path = args.config if args.resume is None else os.path.join(args.out, FILE)
+    path = _file_of(args)
     if path is None:
         return
     then = read_configuration(path)
@@ -235,3 +249,28 @@ def compare(args: argparse.Namespace, now: Configuration) -> None:
         warn(message)
     if (changes := then.changes(now)) and not args.quiet:
         say(f"fastnet: note: the last bits may differ from those of {name}: {', '.join(changes)}")
+
+
+def check_processes(args: argparse.Namespace) -> None:
+    """Warn if another number of processes trains than that of the file of --config. With --resume it is an error."""
+    path = _file_of(args)
+    if path is None:
+        return
+    old = read_configuration(path).record.get(RUN, {}).get("processes", 1)  # earlier versions had one process
+    new = 1 if args.communicator is None else args.communicator.size
+    if new == old:
+        return
+    message = f"the training of {shown(path)} had {_processes(old)}, and this one has {_processes(new)}"
+    if args.resume is not None:
+        how = "without mpiexec" if old == 1 else f"under mpiexec -n {old}"
+        raise ValueError(f"{message}: run the command {how}")
+    warn(f"{message}: it trains on other batches, with other results")
+
+
+def _file_of(args: argparse.Namespace) -> str | None:
+    """Return the path of the file that the options come from."""
+    return args.config if args.resume is None else os.path.join(args.out, FILE)
+
+
+def _processes(n: object) -> str:
+    return "one process" if n == 1 else f"{n} processes"
