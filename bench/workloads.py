@@ -109,7 +109,8 @@ class Workload:
             self.sizes, activation=self.activation, output=self.output, cost=self.cost, seed=SEED, dtype=dtype
         )
 
-    def trainer(self, network: Network, setup: Setup) -> Trainer:
+    def trainer(self, network: Network, setup: Setup, **settings: Any) -> Trainer:
+        """A trainer of the network. `settings` are more arguments of Trainer."""
         return Trainer(
             network,
             optimizer=self.optimizer,
@@ -119,6 +120,7 @@ class Workload:
             seed=SEED,
             sparse=setup.sparse,
             threads=setup.threads,
+            **settings,
         )
 
 

@@ -6,8 +6,8 @@
 >>> trainer = fastnet.Trainer(network, seed=0)
 >>> history = trainer.fit(data.x_train, data.y_train, epochs=10)
 
-`import fastnet` loads NumPy and nothing heavier. A backend is loaded when it is first used; data, insight, plots,
-report and sklearn are loaded when they are first named.
+`import fastnet` loads NumPy and nothing heavier. A backend is loaded when it is first used; data, distributed,
+insight, plots, report and sklearn are loaded when they are first named.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -47,12 +47,12 @@ from fastnet.training import (
 from fastnet.version import __version__
 
 if TYPE_CHECKING:
-    from fastnet import data, insight, plots, report, search
+    from fastnet import data, distributed, insight, plots, report, search
     from fastnet import sklearn as sklearn
     from fastnet.ensemble import Ensemble
 
 # Loaded on first use: with them, `import fastnet` takes twice as long. sklearn is not in __all__, as it needs an extra.
-_LAZY = ("data", "insight", "plots", "report", "search", "sklearn")
+_LAZY = ("data", "distributed", "insight", "plots", "report", "search", "sklearn")
 _LAZY_CLASSES = {"Ensemble": "ensemble"}  # their modules
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "__version__",
     "backends",
     "data",
+    "distributed",
     "insight",
     "plots",
     "report",

@@ -39,6 +39,22 @@ class Evaluation(NamedTuple):
     r2: float = math.nan
 
 
+class Parts:
+    """The sums of the parts of some examples. Threads may add parts in any order: the total has the same bits."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, Sums] = {}
+
+    def add(self, rows: slice, sums: Sums) -> None:
+        """Add the sums of consecutive examples."""
+        self._found[rows.start] = sums
+
+    def total(self) -> Sums:
+        """Return the sums over all parts."""
+        nothing = (0.0,) * len(Sums._fields)
+        return Sums(*map(sum, zip(nothing, *(self._found[start] for start in sorted(self._found)), strict=True)))
+
+
 def evaluation(layers: c.Ints, sums: Sums, squares: float = math.nan) -> Evaluation:
     """Return the evaluation of a network with these layers from sums over examples, whose weights sum to more than 0.
 
@@ -91,12 +107,30 @@ class Squares:
             for differences, w in _blocks(self._n_out, y, weights, self._first):
                 if weight := float(w.sum()):
                     mean = (differences @ w)[:, None] / weight
-                    self.total += float((np.square(differences - mean) @ w).sum())
-                    self.weight += weight
-                    step = mean - self._mean
-                    if weight < self.weight:
-                        self.total += float(np.square(step).sum()) * (weight / self.weight) * (self.weight - weight)
-                    self._mean += step * (weight / self.weight)
+                    self._join(float((np.square(differences - mean) @ w).sum()), mean, weight)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the targets, summed over the outputs; 0 if there are none."""
+        return self.total / self.weight if self.weight else self.total
+
+    def merge(self, other: Squares) -> None:
+        """Add the targets that `other` has seen."""
+        if other._first is None:
+            return
+        if self._first is None:
+            self._first = other._first
+        with np.errstate(all="ignore"):
+            self._join(other.total, other._mean + (other._first - self._first), other.weight)
+
+    def _join(self, total: float, mean: NDArray[np.float64], weight: float) -> None:
+        """Add targets whose sum of squared differences is `total`. `mean` is relative to the first target of all."""
+        self.total += total
+        self.weight += weight
+        step = mean - self._mean
+        if weight < self.weight:
+            self.total += float(np.square(step).sum()) * (weight / self.weight) * (self.weight - weight)
+        self._mean += step * (weight / self.weight)
 
 
 def _blocks(

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastnet import checks
 from fastnet.architecture import Floats
 from fastnet.backends.engine import Engine, choose
-from fastnet.backends.forward import forward
+from fastnet.backends.forward import share_forward
 from fastnet.backends.threads import share_parts
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
@@ -240,7 +240,7 @@ class _Prepared:
         target = out[None] if one else out.view()
         n_threads = self._engine.n_threads(self._layers, rows, len(rows))
         if isinstance(rows, c.SparseRows):
-            forward(self._engine.kernels, self._layers, self._parameters, rows, target, n_threads)
+            share_forward(self._engine.kernels, self._layers, self._parameters, rows, n_threads, out=target)
             return out
         starts = range(0, len(rows), self._max_batch)
         n_threads = min(n_threads, len(starts))

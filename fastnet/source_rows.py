@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar
 
@@ -10,20 +11,21 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.backends.engine import Engine
-from fastnet.backends.forward import parts
+from fastnet.backends.forward import Forward, Use, parts
 from fastnet.backends.read_ahead import ReadAhead
+from fastnet.backends.threads import share_parts
 from fastnet.checks import holds_bytes
 from fastnet.errors import DataError
-from fastnet.evaluation import Evaluation, Squares, evaluation
+from fastnet.evaluation import Evaluation, Parts, Squares, evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints
-from fastnet.kernels.formulas import Sums
 from fastnet.source import Array, Block, RandomReader, Reader, Source, Stream, block
 
 T = TypeVar("T")
 EXACT_BYTES = 1 << 26  # of the rows in memory during a training with shuffle_buffer=None
-PIECE_BYTES = 1 << 22  # of rows that are read at once for evaluation and prediction
+PIECE_BYTES = 1 << 23  # the most bytes of rows that are read at once, unless a row has more
+READ_BYTES = 1 << 20  # small parts are read together up to this size, since a read has a fixed cost
 _ENTRY = re.compile(r"\b([xy])\[(\d+)")  # an entry in a message of the checks, such as x[3, 1]
 
 
@@ -56,14 +58,6 @@ class Rows(NamedTuple):
     def empty(self, n_rows: int) -> Rows:
         """Return uninitialised memory for rows of this kind."""
         return Rows(*(np.empty((n_rows, *some.shape[1:]), some.dtype) for some in self))
-
-
-class Pass(NamedTuple):
-    """The outputs of a network for consecutive rows."""
-
-    rows: slice
-    outputs: Array  # (rows, n_out)
-    y: Array  # as in `Rows`
 
 
 NO_Y = np.empty(0)
@@ -198,41 +192,62 @@ class SourceRows(_Checked):
 
     def evaluation(self, engine: Engine, is_over: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """Return what `Network.evaluate` returns for all rows, or None if `is_over` ended the evaluation early."""
-        layers, total, done = self._network.layers, [0.0] * len(Sums._fields), 0
-        squares = Squares(layers)
-        for rows, z, y in self.passes(self._network.layers_to_weighted_sums(), engine, is_over):
-            found = formulas.evaluate(layers, z, y, ALL_ONE)
-            total = [a + b for a, b in zip(total, found, strict=True)]
-            squares.add(y, ALL_ONE)
-            done = rows.stop
-        return evaluation(layers, Sums(*total), squares.total) if done == self.n_rows else None
+        layers, found, squares, n_done = self._network.layers, Parts(), Squares(self._network.layers), deque[int]()
 
-    def passes(self, layers: Ints, engine: Engine, is_over: Callable[[], bool] = lambda: False) -> Iterator[Pass]:
-        """Yield the last layer's activations of all rows in order, in the parts that rows in memory have.
+        def use(rows: slice, z: Floats, y: Array) -> None:
+            found.add(rows, formulas.evaluate(layers, z, y, ALL_ONE))
+            n_done.append(len(y))
 
-        `layers` are the network's, or its layers to the weighted sums. A thread reads ahead. The iteration ends early
-        if `is_over` says so.
+        to_sums = self._network.layers_to_weighted_sums()
+        self._share(to_sums, engine, use, is_over, lambda y: squares.add(y, ALL_ONE))
+        return evaluation(layers, found.total(), squares.total) if sum(n_done) == self.n_rows else None
+
+    def share(self, layers: Ints, engine: Engine, use: Use) -> None:
+        """Call use(rows, activations) for each part of the rows, as `Engine.share` does. A thread reads ahead.
+
+        `layers` are the network's, or its layers to the weighted sums.
+        """
+        self._share(layers, engine, lambda rows, activations, y: use(rows, activations))
+
+    def _share(
+        self,
+        layers: Ints,
+        engine: Engine,
+        use: Callable[[slice, Floats, Array], object],
+        is_over: Callable[[], bool] = lambda: False,
+        see: Callable[[Array], object] = lambda y: None,
+    ) -> None:
+        """`share`, with the targets of each part. `see` gets them in the order of the rows, in the thread that reads.
+
+        The parts are those of rows in memory, unless the targets are much larger than the inputs.
         """
         parameters = self._network.kernel_parameters()
-        step = self.rows_of_bytes(PIECE_BYTES)
-        step = step // c.BLOCK_ROWS * c.BLOCK_ROWS or step  # the kernels' blocks are then those of rows in memory
+        most = self.rows_of_bytes(PIECE_BYTES)
+        most = most // c.BLOCK_ROWS * c.BLOCK_ROWS or most  # the kernels' blocks are then those of rows in memory
+        slices = parts(layers, self.n_rows, parameters.itemsize, most)
+        size = slices[0].stop
+        at_once = max(1, self.rows_of_bytes(READ_BYTES) // size)  # parts
 
-        def read(is_wanted: Callable[[], bool]) -> Iterator[tuple[slice, bool, Rows]]:
-            for part in parts(layers, self.n_rows):
-                part = slice(part.start, min(part.stop, self.n_rows))
-                for start in range(part.start, part.stop, step):
-                    stop = min(start + step, part.stop)
-                    yield part, stop == part.stop, self[start:stop]
+        def read(is_wanted: Callable[[], bool]) -> Iterator[tuple[list[slice], Rows]]:
+            for first in range(0, len(slices), at_once):
+                group = slices[first : first + at_once]
+                rows = self[group[0].start : group[-1].stop]
+                see(rows.y)
+                yield group, rows
+
+        run = Forward(engine.kernels, layers, parameters, size, len(slices) > 1)
+
+        def call(piece: tuple[list[slice], Rows], worker: int) -> None:
+            group, rows = piece
+            for part in group:
+                if is_over():
+                    return
+                own = slice(part.start - group[0].start, part.stop - group[0].start)
+                use(part, run(rows.x[own], worker), rows.y[own])
 
         with ReadAhead(read, is_over) as pieces:
-            outputs, targets = list[Array](), list[Array]()
-            for part, is_last, rows in pieces:
-                outputs.append(engine.forward(layers, parameters, rows.x))
-                targets.append(rows.y)
-                if is_last:
-                    yield Pass(part, np.concatenate(outputs), np.concatenate(targets))
-                    outputs.clear()
-                    targets.clear()
+            n_threads = engine.n_threads(layers, self.sample.x, self.n_rows)
+            share_parts(min(n_threads, -(-len(slices) // at_once)), pieces, call)
 
     def rows_of_bytes(self, n_bytes: int) -> int:
         """Return how many rows take at most this many bytes: one or more."""

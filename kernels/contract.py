@@ -111,6 +111,12 @@ KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM, PENALTY, PLAIN_E
 OPTIMIZER_COLUMNS = 9
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the velocity; Adam's m and v
+# With these settings and a rate of 0, `train` on one batch leaves the parameters unchanged and writes the batch's
+# gradient to state[0], with dropout, and without clipping, decay and penalty. The report is that of any training. It is
+# momentum with a coefficient of 0, so that no kernel needs code for it. state[0] must be finite before the call.
+GRADIENT_ONLY = np.zeros(OPTIMIZER_COLUMNS)
+GRADIENT_ONLY[KIND] = MOMENTUM
+GRADIENT_ONLY.flags.writeable = False
 
 # -- the progress of a call of `train`: int64 (PROGRESS_COLUMNS,) ------------------------------------------------
 # STOP     IN: the kernel reads STOP before every block of rows. Once STOP is not 0, the kernel discards the current
@@ -484,6 +490,27 @@ class Backend(Protocol):
         IN x (n, n_in), T or uint8; bytes are multiplied by `scale`. OUT starts (n + 1,), indices and values
         (n_entries,), T. With empty indices and values, `compress` only counts the entries. It never writes beyond the
         arrays: if another thread changes x after the count, the returned number may differ from the count.
+        """
+
+
+class AveragingBackend(Backend, Protocol):
+    """A backend for trainings whose processes average their gradients: `train` with GRADIENT_ONLY, then `update`."""
+
+    def update(
+        self,
+        net: Ints,
+        params: Floats,
+        state: Floats,
+        gradient: Floats,
+        optimizer: NDArray[np.float64],
+        rate: float,
+        done: int,
+    ) -> None:
+        """Make one optimiser step with a given gradient, as `train` makes it: with clipping, then with weight decay.
+
+        IN net, gradient (n_params,), T, and optimizer (OPTIMIZER_COLUMNS,). INOUT params (n_params,) and state (slots,
+        n_params). `done` is the number of updates made before. `update` does not know the batch's weight, so it leaves
+        PENALTY out: a caller that wants it adds PENALTY / weight to WEIGHT_DECAY.
         """
 
 

@@ -1,4 +1,4 @@
-"""The Cython backend: `forward`, `backward` and `update` on blocks of rows, and the contract's functions around them.
+"""The Cython backend: `forward`, `backward` and `update_all` on blocks of rows, and the functions of the contract.
 
 setup.py builds this file once for each instruction set and dtype. The inner loops are in vec.h and few_rows.h.
 """
@@ -256,11 +256,11 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     real *panel  # of this thread
     int64_t *team
     Py_ssize_t worker, n_threads
-    Py_ssize_t part, parts  # the share of the gradient that `update` computes: worker and n_threads, or all of it
+    Py_ssize_t part, parts  # the share of the gradient that `update_all` computes: worker and n_threads, or all of it
     Py_ssize_t own_gradients  # contract.Plan; 0 if the threads share the inputs in the update
-    Py_ssize_t stored_at  # elements from the parameters to the gradient that `update` stores
+    Py_ssize_t stored_at  # elements from the parameters to the gradient that `update_all` stores
     Py_ssize_t base  # with gradients of its own, the pointers to rows start at this row of the block
-    const int64_t *next  # the rows of the next block, if `forward` and `update` prefetch them; or NULL
+    const int64_t *next  # the rows of the next block, if `forward` and `update_all` prefetch them; or NULL
     Py_ssize_t next_first, next_last  # which of them this thread prefetches
     # for the update:
     real *work
@@ -792,7 +792,7 @@ cdef inline bint by_rows(const Block *b) noexcept nogil:
     return b.sparse and b.layers[0].width <= 2 * VL and b.target != TO_OPTIMIZER
 
 
-cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
+cdef void update_all(Block *b, Py_ssize_t rows) noexcept nogil:
     """Add this thread's share of every layer's gradient, inputs^T . deltas, to b.target."""
     cdef Py_ssize_t l = b.n_layers - 1, first, last
     cdef Layer *layer
@@ -952,10 +952,12 @@ cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     for j in range(8):
         lanes[j] = 0
     i = 0
-    while i < n:  # n is a whole number of lines
+    while i + 8 <= n:
         for j in range(8):
             lanes[j] += <double> g[i + j] * g[i + j]
         i += 8
+    for j in range(n - i):  # none in a packed gradient, which has whole lines
+        lanes[j] += <double> g[i + j] * g[i + j]
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
 
 
@@ -983,6 +985,16 @@ cdef void begin_step(step_t *s, const double *options, double rate, double count
         s.root = <real> (1 / root)
 
 
+cdef double clip_factor(const real *gradient, Py_ssize_t n, const double *options) noexcept nogil:
+    """The factor that clips a gradient of n numbers: 1 if no clipping is needed."""
+    cdef double norm
+    if options[CLIP_NORM] > 0:
+        norm = sqrt(square_sum(gradient, n))
+        if norm > options[CLIP_NORM]:
+            return options[CLIP_NORM] / norm
+    return 1
+
+
 cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
                     Py_ssize_t rows, bint are_weights) noexcept nogil:
     """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns).
@@ -1000,12 +1012,7 @@ cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradi
 
 cdef void clip(Block *b, const double *options) noexcept nogil:
     """Set the factor of the packed gradient."""
-    cdef double norm
-    b.step.scale = 1
-    if options[CLIP_NORM] > 0:
-        norm = sqrt(square_sum(b.work + b.packed, (parameters_of(b) + 7) // 8 * 8 if b.ld else b.packed))
-        if norm > options[CLIP_NORM]:
-            b.step.scale = <real> (options[CLIP_NORM] / norm)
+    b.step.scale = <real> clip_factor(b.work + b.packed, (parameters_of(b) + 7) // 8 * 8 if b.ld else b.packed, options)
 
 
 cdef void step_flat(Block *b, const double *options, real *params, real *state, Py_ssize_t n_params) noexcept nogil:
@@ -1067,7 +1074,7 @@ cdef void step_stored(Block *b, const double *options) noexcept nogil:
 cdef void clear_stored(Block *b) noexcept nogil:
     """Set this thread's share of the packed gradient to 0, padding included.
 
-    A thread clears what it adds to in `update` and reads in `step_stored`. So these three need no barrier between them.
+    A thread clears what it adds to in `update_all` and reads in `step_stored`. So they need no barrier between them.
     """
     cdef Py_ssize_t l, first, last
     cdef Layer *layer
@@ -1101,7 +1108,7 @@ cdef inline void add_span(Block *b, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
 
 
 cdef void use_own_gradient(Block *b, Py_ssize_t at) noexcept nogil:
-    """Let `update` compute the gradient of this thread's rows, and store it in the thread's own area."""
+    """Let `update_all` compute the gradient of this thread's rows, and store it in the thread's own area."""
     b.own_gradients = at
     b.stored_at = at + b.worker * b.packed
     b.part = 0
@@ -1604,7 +1611,7 @@ def gradient(net, params, x, y, weights, grad, work):
                 output(&b, NULL, start, 0, count, 1 / weight, weight / n, &sums)
                 total += sums.cost
                 backward(&b, 0, count)
-                update(&b, count)
+                update_all(&b, count)
                 start += count
             unpack_all(&b, result, b.packed)
         restore_denormals(before)
@@ -1759,7 +1766,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             if b.team[STOPPING] or not isfinite(cost):
                 stopped = True
                 break
-            update(b, count)
+            update_all(b, count)
             share_squares(b)
             lap(b.worker, UPDATE)
             first += count
@@ -1836,7 +1843,7 @@ cdef void own_block(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t
     lap(b.worker, OUTPUT)
     backward(b, 0, rows)
     lap(b.worker, BACKWARD)
-    update(b, rows)
+    update_all(b, rows)
     lap(b.worker, UPDATE)
 
 
@@ -1852,6 +1859,41 @@ cdef inline void share_squares(Block *b) noexcept nogil:
         for k in range(VL):
             total += b.squares[k]
         sums_of(b, b.worker).squares = total
+
+
+def update(net, params, state, gradient, optimizer, rate, done):
+    cdef const int64_t *layer = <const int64_t *> data_of(net)
+    cdef real *p = <real *> data_of(params, PyBUF_WRITABLE)
+    cdef real *m = <real *> data_of(state, PyBUF_WRITABLE)
+    cdef const real *g = <const real *> data_of(gradient)
+    cdef const double *options = <const double *> data_of(optimizer)
+    cdef double now = rate, count = done + 1
+    cdef Py_ssize_t n_layers = len(net), n_params = len(params)
+    cdef fp_state before
+    with nogil:
+        before = flush_denormals()
+        update_flat(layer, n_layers, p, m, g, n_params, options, now, count)
+        restore_denormals(before)
+
+
+cdef void update_flat(const int64_t *layer, Py_ssize_t n_layers, real *p, real *m, const real *g, Py_ssize_t n_params,
+                      const double *options, double rate, double count) noexcept nogil:
+    """Make the optimiser's step for the flat parameters p and the flat state m, with the flat gradient g."""
+    cdef step_t step
+    cdef Py_ssize_t l, at
+    cdef real *v = m + n_params
+    begin_optimizer(&step, options)
+    begin_step(&step, options, rate, count)
+    step.scale = <real> clip_factor(g, n_params, options)
+    step.squares = NULL
+    for l in range(n_layers):
+        step.decay = <real> options[WEIGHT_DECAY]
+        at = layer[WEIGHTS]
+        narrow_step(&step, p + at, g + at, m + at, v + at, layer[N_IN] * layer[N_OUT])
+        step.decay = 0
+        at = layer[BIASES]
+        narrow_step(&step, p + at, g + at, m + at, v + at, layer[N_OUT])
+        layer += LAYER_COLUMNS
 
 
 def compress(x, scale, starts, indices, values):

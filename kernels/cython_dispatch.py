@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.kernels.contract import Backend, Floats, Ints, PreparedPredict, Rows, TrainCall
+from fastnet.kernels.contract import AveragingBackend, Floats, Ints, PreparedPredict, Rows, TrainCall
 
 # The builds, best first, and the CPU features that each build uses (NumPy's names). setup.py compiles these builds.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
@@ -72,8 +72,9 @@ def peak_flops(repeats: int) -> float:
     return float(module("float32").peak_flops(repeats))
 
 
-def _for(params: Floats) -> Backend:
-    backend: Backend = module("float32" if params.itemsize == 4 else "float64")  # dtype.name takes microseconds
+def _for(params: Floats) -> AveragingBackend:
+    # dtype.name takes microseconds
+    backend: AveragingBackend = module("float32" if params.itemsize == 4 else "float64")
     return backend
 
 
@@ -93,6 +94,18 @@ def gradient(
 
 def train(call: TrainCall) -> float:
     return _for(call.params).train(call)
+
+
+def update(
+    net: Ints,
+    params: Floats,
+    state: Floats,
+    gradient: Floats,
+    optimizer: NDArray[np.float64],
+    rate: float,
+    done: int,
+) -> None:
+    _for(params).update(net, params, state, gradient, optimizer, rate, done)
 
 
 def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:

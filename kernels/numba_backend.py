@@ -967,17 +967,23 @@ def _squared_weights(b, t, work):
 
 
 @_inner()
-def _clip(b, t, work, options):
-    """Set the factor of the packed gradient."""
-    step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
+def _clip(b, options, gradient, n):
+    """Set the factor of the n numbers of the gradient."""
+    step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
-        n = packed
-        if b[LD]:
-            n = _parameters_of(b, t)
-        norm = math.sqrt(narrow_squares(_at(work, packed), n))
+        norm = math.sqrt(narrow_squares(gradient, n))
         if norm > options[c.CLIP_NORM]:
             step[SCALE] = options[c.CLIP_NORM] / norm
+
+
+@_inner()
+def _clip_stored(b, t, work, options):
+    """Set the factor of the packed gradient."""
+    n = b[PACKED]
+    if b[LD]:
+        n = _parameters_of(b, t)
+    _clip(b, options, _at(work, b[PACKED]), n)
 
 
 @_inner(types.intp)
@@ -998,9 +1004,16 @@ def _step_flat(b, t, work, options):
 
     The step of an element has the same bits as in `_step_stored`.
     """
-    gradient, decay = _at(work, 2 * b[PACKED]), _number(b, BATCH_DECAY)  # the scratch area
-    _clip(b, t, work, options)
+    gradient = _at(work, 2 * b[PACKED])  # the scratch area
+    _clip_stored(b, t, work, options)
     _unpack(b, t, _at(work, b[PACKED]), gradient, 0, 1)
+    _step_spans(b, t, work, gradient)
+
+
+@_inner()
+def _step_spans(b, t, work, gradient):
+    """Make the optimiser's step for the flat parameters and the flat state, with the flat gradient."""
+    decay = _number(b, BATCH_DECAY)
     for layer in range(b[LAYERS]):
         row = _at(_node(t, layer), c.LAYER)
         _step_span(b, work, gradient, row[c.WEIGHTS], row[c.N_IN] * row[c.N_OUT], decay)
@@ -1035,7 +1048,7 @@ def _step_span(b, work, gradient, at, n, decay):
 def _step_stored(b, t, work, options):
     """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
     packed = b[PACKED]
-    _clip(b, t, work, options)
+    _clip_stored(b, t, work, options)
     if b[LD]:
         _step_columns(b, t, work)
         return
@@ -1324,7 +1337,7 @@ def _unpack(b, t, packed, flat, part, parts):
 # -- the contract ---------------------------------------------------------------------------------------------
 
 # All functions go through one jitted entry, which is compiled once for each dtype.
-READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
+READY, PREDICT, GRADIENT, TRAIN, COMPRESS, UPDATE = range(6)
 
 
 @_inner()
@@ -1648,6 +1661,12 @@ def _task(b, work):
     _find_arrays(b)
     team, options, params = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64), _pointer(b[PARAMS], work)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
+    if task == UPDATE:
+        _begin_optimizer(b, options)
+        _begin_step(b, options, _number(b, OPTIMIZER_STEP + RATE), b[STEP] + 1, 0.0)
+        _clip(b, options, result, b[N_PARAMS])
+        _step_spans(b, t, work, result)
+        return cost
     if task != TRAIN and b[ROWS] > 0 and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
         if task == GRADIENT:
             return _gradient_rows(b, t, work)
@@ -1814,6 +1833,24 @@ def train(call: c.TrainCall) -> float:
         worker, len(params), 0,
     )  # fmt: skip
     return float(_run(block, work))
+
+
+def update(
+    net: Ints,
+    params: Floats,
+    state: Floats,
+    gradient: Floats,
+    optimizer: NDArray[np.float64],
+    rate: float,
+    done: int,
+) -> None:
+    block, place = _template(UPDATE, net.tobytes(), 1, len(state), params.itemsize).copy(), _place
+    _fill(
+        block, 0, place(params), place(gradient), place(state), 0, 0, 0, place(optimizer), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, done, 0, len(params), 0,
+    )  # fmt: skip
+    block[OPTIMIZER_STEP + RATE] = c.bits(rate)
+    _run(block, params)  # needs no workspace; `params` is an array of the dtype
 
 
 def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: Floats) -> int:

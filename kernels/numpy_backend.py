@@ -1,13 +1,13 @@
 """The reference backend: a network and its training in NumPy, written as in a textbook.
 
-Read `forward`, `backward`, `cost_and_gradient`, `update` and `train` in this order. The activations and costs are in
+Read `forward`, `backward`, `cost_and_gradient`, `step` and `train` in this order. The activations and costs are in
 formulas.py. Python code cannot tell the CPU to flush denormal numbers, so such numbers slow this backend down.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,29 +104,43 @@ def squared_weights(space: Workspace) -> float:
     return sum(float(layer.scratch[:, :-1].sum()) for layer in space.layers)
 
 
-def update(space: Workspace, optimizer: list[float], decay: float, rate: float, t: int) -> None:
-    """Makes update number t, counted from 1, of all parameters w with their gradient g. Overwrites g.
+def clip_factor(g: Floats, clip_norm: float) -> float:
+    """Returns the factor that clips the gradient g: 1 if no clipping is needed."""
+    if clip_norm <= 0:
+        return 1.0
+    norm = math.sqrt(np.dot(g, g))
+    if not math.isfinite(norm):  # the sum of the squares is too large for float32
+        norm = float(np.linalg.norm(g.astype(np.float64)))
+    return clip_norm / norm if norm > clip_norm else 1.0
 
-    UPDATES in formulas.py has the formulas. Each line changes an array in place, since the arrays can be large.
+
+def clip_and_decay(space: Workspace, clip_norm: float, decay: float) -> None:
+    """Clips the gradient of the workspace, then adds the weight decay to it.
+
     `decay` is the weight decay of the batch, with the part that comes from PENALTY.
     """
-    w, g, scratch = space.params, space.gradient, space.scratch
-    kind, beta1, beta2, epsilon, nesterov, _, clip_norm, _, plain_epsilon = optimizer  # the contract's columns
-    if clip_norm > 0:
-        norm = math.sqrt(np.dot(g, g))
-        if not math.isfinite(norm):  # the sum of the squares is too large for float32
-            norm = float(np.linalg.norm(g.astype(np.float64)))
-        if norm > clip_norm:
-            g *= clip_norm / norm
+    factor = clip_factor(space.gradient, clip_norm)
+    if factor != 1:
+        space.gradient *= factor
     if decay > 0:  # g += decay * w, for weights only
         for layer in space.layers:
             np.multiply(layer.weights[:, :-1], decay, layer.scratch[:, :-1])
             layer.gradient[:, :-1] += layer.scratch[:, :-1]
+
+
+def step(
+    w: Floats, g: Floats, state: Sequence[Floats], scratch: Floats, optimizer: list[float], rate: float, t: int
+) -> None:
+    """Makes update number t, counted from 1, of the parameters w with their gradient g. Overwrites g.
+
+    UPDATES in formulas.py has the formulas. Each line changes an array in place, since the arrays can be large.
+    """
+    kind, beta1, beta2, epsilon, nesterov, *_, plain_epsilon = optimizer  # the contract's columns
     # From here on, the code turns g into the change that is subtracted from w.
     if kind == c.GRADIENT_DESCENT:
         g *= rate
     elif kind == c.MOMENTUM:
-        (v,) = space.state
+        (v,) = state
         v *= beta1  # v = beta1 * v + g
         v += g
         if nesterov:  # g = rate * (g + beta1 * v)
@@ -136,7 +150,7 @@ def update(space: Workspace, optimizer: list[float], decay: float, rate: float, 
         else:
             np.multiply(v, rate, g)
     else:
-        m, v = space.state
+        m, v = state
         m *= beta1  # m = beta1 * m + (1 - beta1) * g
         np.multiply(g, 1 - beta1, scratch)
         m += scratch
@@ -184,7 +198,9 @@ def train(call: TrainCall) -> float:
             else:
                 if penalty:
                     penalties.append(penalty / 2 * squared_weights(space))
-                update(space, optimizer, decay + penalty * factor, rate, call.step + len(costs) + 1)
+                clip_and_decay(space, optimizer[c.CLIP_NORM], decay + penalty * factor)
+                number = call.step + len(costs) + 1
+                step(space.params, space.gradient, space.state, space.scratch, optimizer, rate, number)
             costs.append(cost)
             weights.append(weight)
         steps = len(costs)
@@ -197,6 +213,38 @@ def train(call: TrainCall) -> float:
     for slot, packed in zip(call.state, space.state, strict=True):
         space.unpack(packed, slot)
     return sum(costs)
+
+
+UPDATE_PIECE = 4096  # parameters: `update` copies this many gradients at a time
+
+
+def update(
+    net: Ints,
+    params: Floats,
+    state: Floats,
+    gradient: Floats,
+    optimizer: NDArray[np.float64],
+    rate: float,
+    done: int,
+) -> None:
+    options, scratch = optimizer.tolist(), np.empty(UPDATE_PIECE, params.dtype)
+    rate = float(rate)  # a NumPy float64 would widen float32
+    with np.errstate(all="ignore"):
+        factor = clip_factor(gradient, options[c.CLIP_NORM])
+        for first, last, decay in _spans(net, options[c.WEIGHT_DECAY]):
+            for at in range(first, last, UPDATE_PIECE):
+                piece = slice(at, min(at + UPDATE_PIECE, last))
+                w, g = params[piece], gradient[piece] * factor
+                if decay:
+                    g += decay * w
+                step(w, g, list(state[:, piece]), scratch[: len(g)], options, rate, done + 1)
+
+
+def _spans(net: Ints, decay: float) -> Iterator[tuple[int, int, float]]:
+    """Yields the first and the last place of the weights and of the biases of each layer, with their decay."""
+    for row in net.tolist():
+        yield row[c.WEIGHTS], row[c.WEIGHTS] + row[c.N_IN] * row[c.N_OUT], decay
+        yield row[c.BIASES], row[c.BIASES] + row[c.N_OUT], 0.0
 
 
 def gradient(

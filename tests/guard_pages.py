@@ -122,6 +122,17 @@ def training(backend: Any, k: kc.Case, side: str, rule: Any, batch: int, n_threa
     bc.together(backend, call)
 
 
+def updates(backend: Any, k: kc.Case, side: str) -> None:
+    """Call `train` for the gradient alone, and `update` with this gradient."""
+    rule, params = bc.rule("adam", "all"), at_the_edge(k.params, side)
+    state = at_the_edge(np.zeros((2, len(params)), params.dtype), side)
+    one = bc.call(k, np.arange(len(k.x)), len(k.x), bc.rule("momentum", "plain"), np.zeros(1))
+    optimizer = at_the_edge(c.GRADIENT_ONLY, side)
+    gradient = at_the_edge(one.state, side)
+    backend.train(one._replace(params=params, state=gradient, optimizer=optimizer))
+    backend.update(at_the_edge(k.net, side), params, state, gradient[0], at_the_edge(bc.optimizer(rule), side), 0.1, 0)
+
+
 def columns(backend: Any, k: kc.Case, side: str) -> None:
     """Call `train` with columns (contract.narrow), whatever the shape."""
     with bc.forced_path(is_narrow=True):
@@ -137,6 +148,7 @@ KINDS = {
     "predictor": predictor,
     "teams": teams,
     "dropout": dropout,
+    "updates": updates,
     "columns": columns,
 }
 

@@ -174,7 +174,7 @@ LIGHT = {
     "training",
     "version",
 }
-LIGHT |= {"architecture", "costs", "evaluation", "network_formats", "source", "source_rows"}
+LIGHT |= {"architecture", "costs", "evaluation", "network_formats", "network_outputs", "source", "source_rows"}
 
 
 def test_importing_loads_nothing_heavy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.backends import workspaces
-from fastnet.backends.forward import forward, work_of
+from fastnet.backends.forward import Refuse, Use, share_forward, work_of
 from fastnet.backends.selection import find
 from fastnet.backends.threads import team_size
 from fastnet.checks import AnyRows
@@ -48,8 +49,17 @@ class Engine(NamedTuple):
             return 1
         return team_size(self.threads, self.kernels.MAX_THREADS, n_rows, work_of(layers, x, n_rows))
 
-    def forward(self, layers: Ints, parameters: Floats, x: AnyRows, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Return the last layer's activations (n, n_out) of checked rows, in `out` if it is given.
+    def forward(
+        self,
+        layers: Ints,
+        parameters: Floats,
+        x: AnyRows,
+        out: NDArray[Any] | None = None,
+        refuse: Refuse | None = None,
+    ) -> NDArray[Any]:
+        """Return the last layer's activations (n, n_out) of rows x (n, n_in), in `out` if it is given.
+
+        `refuse` raises the error if a number is not finite. None: the rows were checked before.
 
         Raises
         ------
@@ -57,9 +67,27 @@ class Engine(NamedTuple):
             `out` cannot hold the result.
         """
         out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
+        n_threads = self.n_threads(layers, x, len(x))
         # The kernel gets a view, since another thread may change the shape of the user's array at any time.
-        forward(self.kernels, layers, parameters, x, out.view(), self.n_threads(layers, x, len(x)))
+        share_forward(self.kernels, layers, parameters, x, n_threads, out=out.view(), refuse=refuse)
         return out
+
+    def share(
+        self,
+        layers: Ints,
+        parameters: Floats,
+        x: AnyRows,
+        use: Use,
+        refuse: Refuse | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Call use(part, activations) for each part of rows x, in the thread that computed the part, in any order.
+
+        `part` is a slice of rows. The activations (rows, n_out) are valid during the call only. `refuse` as for
+        `forward`. Once `is_over` says so, the other parts are left out.
+        """
+        n_threads = self.n_threads(layers, x, len(x))
+        share_forward(self.kernels, layers, parameters, x, n_threads, use=use, refuse=refuse, is_over=is_over)
 
     def gradient(
         self, layers: Ints, parameters: Floats, x: Rows, y: NDArray[Any], weights: NDArray[np.float64]

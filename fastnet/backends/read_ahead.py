@@ -18,7 +18,8 @@ class ReadAhead(Generic[T]):
     """Iterate over the items of a generator function, made in a thread of its own.
 
     At any time there are at most two items: the one that the caller got last, and the next one. A generator may thus
-    use two buffers in turn. Use the object in a `with` block, which ends the thread.
+    use two buffers in turn. Several threads may take items; then each of them has its last one. Use the object in a
+    `with` block, which ends the thread.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ class ReadAhead(Generic[T]):
         self._closed = False
         self._may_make = threading.Semaphore()  # one item at first; another one as the caller takes an item
         self._is_made = threading.Semaphore(0)
+        self._lock = threading.Lock()  # for threads that make their items themselves
         self._made: tuple[T | None, BaseException | None] = None, None  # the last item, or the error that came instead
         self.waited = 0.0
         self._thread = threading.Thread(target=self._run, name="fastnet reader", daemon=True)
@@ -57,8 +59,7 @@ class ReadAhead(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closed = True
-        self._may_make.release()
+        self.clear()
         if self._has_thread:
             self._thread.join(CLOSE_SECONDS)
 
@@ -70,15 +71,29 @@ class ReadAhead(Generic[T]):
         item, error = self._next()
         self.waited += time.perf_counter() - began
         if error is not None:
+            self._is_made.release()  # other threads get the error, or the end, too
             raise error
         assert item is not None
         self._may_make.release()
         return item
 
+    def popleft(self) -> T:
+        """Return the next item, or raise IndexError at the end: the parts of `threads.share_parts`."""
+        try:
+            return next(self)
+        except StopIteration:
+            raise IndexError from None
+
+    def clear(self) -> None:
+        """End the iteration in all threads."""
+        self._closed = True
+        self._may_make.release()
+
     def _next(self) -> tuple[T | None, BaseException | None]:
         if not self._has_thread:
-            return self._make()
-        while not self._is_over():
+            with self._lock:
+                return self._make()
+        while not (self._closed or self._is_over()):
             is_gone = not self._thread.is_alive()
             if self._is_made.acquire(timeout=0 if is_gone else POLL_SECONDS):
                 return self._made

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ _HOW_TO_GET = {
 }
 ARGUMENT = "named by the argument"
 _registered: dict[str, Backend] = {}
+_loaded: dict[str, Any] = {}  # the modules whose import has ended
 _context: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastnet_backend", default=None)
 
 
@@ -109,13 +109,19 @@ def get(name: BackendName) -> Backend:
         _check_name(name, "backend")
         return _registered[name]
     try:
-        backend: Any = sys.modules.get(_MODULES[name]) or import_module(_MODULES[name])  # the import takes 2 us
+        backend = _loaded.get(_MODULES[name]) or _load(_MODULES[name])  # an import of a loaded module takes 2 us
         if name == "cython":
             backend.module("float32")  # the import always works; this call fails without compiled kernels
     except ImportError as error:
         raise BackendError(f"the {name} backend is missing here ({error}); to get it: {_HOW_TO_GET[name]}") from error
     found: Backend = backend
     return found
+
+
+def _load(path: str) -> Any:
+    """Import a module. If another thread imports it now, wait for that thread: `sys.modules` has it half finished."""
+    _loaded[path] = import_module(path)
+    return _loaded[path]
 
 
 def resolve(argument: BackendName | None = None) -> Choice:

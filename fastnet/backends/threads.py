@@ -14,14 +14,15 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 THREADED_WORK = 1 << 24  # "auto" uses several threads if a batch's forward pass has at least this many multiply-adds
 THREAD_ROWS = 16  # with "auto", the smallest number of rows per thread
 QUOTA_SECONDS = 1.0  # the quotas are read again after this time: the files take 0.13 ms, a call of a predictor less
@@ -219,20 +220,31 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Helper.idle.clear)
 
 
-def share_parts(n_threads: int, parts: Iterable[T], call: Callable[[T, int], object]) -> None:
+class Left(Protocol[T_co]):
+    """The parts that no thread has taken yet."""
+
+    def popleft(self) -> T_co:
+        """Take the next part. Raises IndexError at the end."""
+
+    def clear(self) -> None:
+        """Forget the parts."""
+
+
+def share_parts(n_threads: int, parts: Sequence[T] | Left[T], call: Callable[[T, int], object]) -> None:
     """Make ``call(part, worker)`` for each part. A thread takes the next part when it has finished one.
 
     The current thread is worker 0 and begins at once, so a short call does not wait until the other threads run. An
     error ends the work of all threads, and is raised. If a thread cannot be started, the current thread warns.
     """
-    left, errors, alone = deque(parts), list[BaseException](), ""
+    left: Left[T] = deque(parts) if isinstance(parts, Sequence) else parts
+    errors, alone = list[BaseException](), ""
     begun, ended = set[int](), set[int]()
 
     def take(worker: int) -> None:
-        while left:
+        while True:
             try:
                 part = left.popleft()
-            except IndexError:  # another thread took the last part
+            except IndexError:
                 return
             call(part, worker)
 

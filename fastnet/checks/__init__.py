@@ -4,6 +4,7 @@ An error says what was wrong, what was expected and what to do. The readers in f
 """
 
 from fastnet.checks.data import (
+    are_finite,
     classes,
     dense_inputs,
     inputs,
@@ -18,6 +19,7 @@ from fastnet.checks.data import (
 from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
 from fastnet.checks.frames import NUMBERS, column_names, is_category, is_frame, is_missing, library_of
 from fastnet.checks.settings import (
+    averaging_backend,
     backend,
     backend_name,
     byte_scale,
@@ -64,6 +66,8 @@ __all__ = [
     "NUMBERS",
     "AnyRows",
     "UnconvertedRows",
+    "are_finite",
+    "averaging_backend",
     "backend",
     "backend_name",
     "batch_size",

@@ -307,6 +307,11 @@ def is_finite(array: Array) -> bool:
     return True
 
 
+def are_finite(rows: c.Rows) -> bool:
+    """Whether rows that `lazy_inputs` did not look through are finite. Bytes are, and sparse rows were checked."""
+    return isinstance(rows, c.SparseRows) or rows.dtype == BYTES or is_finite(rows)
+
+
 def _finite(array: Array, name: str) -> Array:
     if array.dtype in (np.float32, np.float64) and array.flags.c_contiguous and is_finite(array):
         return array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -317,6 +317,17 @@ def backend(name: str, candidate: Any) -> None:
             raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
     whole_number(f"MAX_THREADS of the backend {name!r}", candidate.MAX_THREADS, 1)
     boolean(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
+
+
+def averaging_backend(name: str, candidate: c.Backend) -> c.AveragingBackend:
+    """Return the backend, which must have the function `update`. Without it, gradients cannot be averaged."""
+    if not callable(getattr(candidate, "update", None)):
+        raise ValueError(
+            f"the backend {name!r} cannot average gradients, because it has no function update "
+            "(fastnet.kernels.contract.AveragingBackend describes it): choose another backend, or average parameters, "
+            "such as averaging=16"
+        )
+    return cast("c.AveragingBackend", candidate)
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastnet.data import Schema
 from fastnet.ensemble import Model
-from fastnet.names import BackendName, TaskName
+from fastnet.names import BackendName, TaskName, Threads
 from fastnet.text import numbered
 from fastnet.training.runs import class_names
 
@@ -52,12 +52,12 @@ class Answers:
     outputs: NDArray[Any]
 
     @classmethod
-    def of(cls, network: Model, x: Any, backend: BackendName | None) -> Answers:
+    def of(cls, network: Model, x: Any, backend: BackendName | None, threads: Threads = 1) -> Answers:
         """Return the answers of a network to the rows x (n, n_in)."""
         from fastnet.insight.answers import all_outputs  # imported here: it would delay the start of every command
 
-        outputs = all_outputs(network, x, backend)
-        labels = None if network.task == "regression" else network.predict(x, backend=backend)
+        outputs = all_outputs(network, x, backend, threads)
+        labels = None if network.task == "regression" else network.predict(x, backend=backend, threads=threads)
         target = network.schema.target if network.schema else ""
         return cls(network.task, target, output_names(network), labels, outputs)
 

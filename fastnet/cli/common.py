@@ -20,6 +20,7 @@ from fastnet.data.large_datasets import large_dataset
 from fastnet.data.loading import checked_reading, share_of_test
 from fastnet.ensemble import Ensemble, Model
 from fastnet.errors import DataError
+from fastnet.names import Threads
 from fastnet.text import facts, json_text, layers, number, scores, wrapped
 from fastnet.training.runs import check_data, class_names
 
@@ -153,28 +154,28 @@ def about_network(network: Model) -> dict[str, str]:
     }
 
 
-def evaluate(network: Model, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
+def evaluate(network: Model, data: Dataset, backend: str | None, threads: Threads) -> tuple[str, dict[str, Any]]:
     """Test a network on the test examples. Return the result as text and as a record for JSON."""
     from fastnet import insight  # imported here: at the top it would delay the start of every command
 
     x, y = data.x_test, data.y_test
-    found = network.evaluate(x, y, backend=backend)
+    found = network.evaluate(x, y, backend=backend, threads=threads)
     text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(x):,} example{'s' * (len(x) > 1)})"})
     record: dict[str, Any] = {name: number(value) for name, value in found._asdict().items()}
     record |= {"examples": len(x), "task": network.task, "columns": column_names(network.schema)}
     if network.is_classifier:
         names = class_names(network, data)
-        matrix = insight.confusion(network, x, y, backend=backend)
+        matrix = insight.confusion(network, x, y, backend=backend, threads=threads)
         text += f"\n\n{matrix_text(matrix, names)}"
         record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
     elif network.task == "multilabel":
         names = class_names(network, data)
-        labels = insight.label_scores(network, x, y, backend=backend)
+        labels = insight.label_scores(network, x, y, backend=backend, threads=threads)
         text += f"\n\n{labels_text(labels, names)}"
         record |= {"class_names": names, "labels": labels}
     elif data.task == "regression":  # not the classes of a network that has an output of numbers for each class
         names = output_names(network)
-        values = insight.value_scores(network, x, y, backend=backend)
+        values = insight.value_scores(network, x, y, backend=backend, threads=threads)
         text += f"\n\n{values_text(values, names)}"
         record |= {"output_names": names, "values": values}
     return text, record

@@ -26,7 +26,7 @@ from fastnet.training.trainer import Trainer
 
 PREFIX = "FASTNET_TRAIN_"  # of the environment variables; FASTNET_DATA and FASTNET_BACKEND mean something else
 RESULTS = ("save", "history", "out", "report", "checkpoint_every")  # a repeated run must not replace the first one's
-_NEVER = ("help", "quiet", "json", "config", "left_out", "show_config", "resume", "command")
+_NEVER = ("help", "quiet", "json", "config", "left_out", "show_config", "resume", "command", "communicator")
 _PATHS = ("data", "data_dir", "labels")  # these may lie elsewhere today
 _WITH_RESUME = (*_PATHS, "save", "history", "report", "checkpoint_every", "quiet", "json", "show_config")
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -173,7 +173,7 @@ def describe(args: argparse.Namespace, data: Dataset, trainer: Trainer, choice: 
     options = without(vars(args), *RESULTS, *_NEVER) | results.source_of(args) | _resolved(args, trainer)
     options["backend"] = choice.name
     record = {
-        RUN: {"date": provenance.now()},
+        RUN: {"date": provenance.now(), "processes": 1 if args.communicator is None else args.communicator.size},
         "data": {"given": args.data, **provenance.describe_data(data)},
         "versions": provenance.software(),
         "machine": provenance.describe_machine(),
@@ -196,6 +196,8 @@ def _resolved(args: argparse.Namespace, trainer: Trainer) -> dict[str, Any]:
         "learning_rate": trainer.learning_rate,
         **{name: optimizer[name] for name in ("momentum", "nesterov", "beta1", "beta2") if name in optimizer},
     }
+    if args.communicator is not None:
+        found["averaging"] = "auto" if args.averaging is None else args.averaging
     if isinstance(args.label_column, int):
         found["label_column"] = args.label_column + 1  # columns count from 1 on the command line
     return found
@@ -219,6 +221,7 @@ def compare(args: argparse.Namespace, now: Configuration) -> None:
     if path is None:
         return
     then = read_configuration(path)
+    _compare_processes(args, then, now, shown(path))
     name, old, new = shown(path), then.record.get("data", {}), now.record["data"]
     reading = (option for option in DATA_OPTIONS if option not in _PATHS)
     reads_alike = all(then.options.get(option) == now.options.get(option) for option in reading)
@@ -235,3 +238,19 @@ def compare(args: argparse.Namespace, now: Configuration) -> None:
         warn(message)
     if (changes := then.changes(now)) and not args.quiet:
         say(f"fastnet: note: the last bits may differ from those of {name}: {', '.join(changes)}")
+
+
+def _compare_processes(args: argparse.Namespace, then: Configuration, now: Configuration, name: str) -> None:
+    """Warn if another number of processes trains than trained before. With --resume, that is an error."""
+    old, new = (found.record.get(RUN, {}).get("processes", 1) for found in (then, now))
+    if new == old:
+        return
+    message = f"the training of {name} had {_processes(old)}, and this one has {_processes(new)}"
+    if args.resume is not None:
+        how = "without mpiexec" if old == 1 else f"with mpiexec -n {old}"
+        raise ValueError(f"{message}: run fastnet train --resume {how}")
+    warn(f"{message}: it trains on other batches, with other results")
+
+
+def _processes(n: object) -> str:
+    return "one process" if n == 1 else f"{n} processes"

@@ -16,7 +16,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from fastnet import checks
-from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, search, train
+from fastnet.cli import (
+    backends,
+    bench,
+    compare,
+    convert,
+    data,
+    evaluate,
+    explore,
+    predict,
+    processes,
+    report,
+    runs,
+    scale,
+    search,
+    train,
+)
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
 from fastnet.cli.streams import standard_output
@@ -41,6 +56,7 @@ _COMMANDS = {
         backends.COMMAND,
         data.COMMAND,
         convert.COMMAND,
+        scale.COMMAND,
     )
 }
 
@@ -66,10 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except KeyboardInterrupt as interrupt:  # the message of `fastnet train` names the files it wrote
-        _complain(f"{' '.join(['interrupted', *map(str, interrupt.args)])}; exit code {INTERRUPTED}")
+        told = f"{' '.join(['interrupted', *map(str, interrupt.args)])}; exit code {INTERRUPTED}"
+        processes.fail(lambda: _complain(told), INTERRUPTED)
         return INTERRUPTED
     except (FastnetError, ValueError, TypeError, OSError, MemoryError) as error:
-        _complain(f"error: {_reason(error)}")
+        told = f"error: {_reason(error)}"
+        processes.fail(lambda: _complain(told), 2)
         return 2
     finally:
         _drop_unwritten()
@@ -138,6 +156,8 @@ def _run(arguments: list[str]) -> int:
     if command.configure is not None:
         command.configure(top.commands[command.name], arguments[first + 1 :])
         args = top.parse_all(arguments)
+    if command is train.COMMAND:
+        processes.join(args)
     with _warnings_in_lines(vars(args), args.quiet), options_in_errors(args):
         return command.run(args)
 

@@ -15,7 +15,7 @@ from fastnet import data as sets
 from fastnet.backends.compression import compresses
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
-from fastnet.cli import progress, results, resuming
+from fastnet.cli import processes, progress, results, resuming
 from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
 from fastnet.data import Dataset
@@ -60,7 +60,7 @@ class Fitting:
         self.standard = standardization(args, data, trainer.network.activations_by_layer[-1])
         self.stopping = EarlyStopping(patience=args.patience) if args.patience else None
         self._readers = split_reader(data.train, args.validation_split) if isinstance(data, LargeDataset) else None
-        self.n_held_out = checks.held_out(args.validation_split, len(data.x_train)) if args.validation_split else 0
+        self.n_held_out = _held_out(args, len(data.x_train)) if args.validation_split else 0
         if self._readers is not None:
             self.n_held_out = len(self._readers[1])
         is_written = args.out is not None or args.report is not None  # a report draws the curve of the validation
@@ -77,18 +77,25 @@ class Fitting:
     def fit(self, backend: str) -> None:
         """Train. The network is that of the best epoch if the training ends early, also after Ctrl-C."""
         data = self.data
-        x, y = self._rows(data.x_train), self.standard.outputs(data.y_train)
+        own = processes.rows_of(self._args.communicator, len(data.x_train))
+        x, y = self._rows(data.x_train[own]), self.standard.outputs(data.y_train[own])
         self._compile(backend, x)
         with _named_in_warning(x, data.feature_names):
             self._descend(x, y)
 
     def _descend(self, x: Array, y: Array) -> None:
         args, data = self._args, self.data
-        test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
+        test = None
+        if self.has_test:
+            own = processes.rows_of(args.communicator, len(data.x_test))
+            if args.communicator is not None and len(data.x_test) < args.communicator.size:
+                own = slice(None)  # all processes test the same rows
+            test = (self._rows(data.x_test[own]), self.standard.outputs(data.y_test[own]))
         more: Any = {"validation_data": test, "validation_split": args.validation_split}
         rows: tuple[Any, ...] = (x, y)
         if self._readers is not None:
-            train, held = (self._source(reader) for reader in self._readers)
+            own_readers = (processes.reader_of(args.communicator, reader) for reader in self._readers)
+            train, held = (self._source(reader) for reader in own_readers)
             rows, more = (train,), {"validation_data": held if self.n_held_out else test}
         if not args.resume:  # a resumed fit keeps its own number of epochs
             more["epochs"] = args.epochs
@@ -177,6 +184,14 @@ def _named_in_warning(x: Array, names: Sequence[str]) -> Iterator[None]:
         if names:
             warnings.filterwarnings("ignore", "column .* of x has a standard deviation")
         yield
+
+
+def _held_out(args: argparse.Namespace, n: int) -> int:
+    """Return how many of n training rows are held out. Each process holds out its share of its own rows."""
+    if args.communicator is None:
+        return checks.held_out(args.validation_split, n)
+    size = args.communicator.size
+    return sum(checks.held_out(args.validation_split, len(range(rank, n, size))) for rank in range(size))
 
 
 def standardization(args: argparse.Namespace, data: Dataset, output: str) -> Standardization:

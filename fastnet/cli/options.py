@@ -16,7 +16,7 @@ from fastnet import backends, data
 from fastnet.checks import given, suggestion
 from fastnet.cli.streams import standard_output
 from fastnet.data.split import TEST_SHARE
-from fastnet.names import Sparse, TaskName
+from fastnet.names import Sparse, TaskName, Threads
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -241,6 +241,25 @@ def add_backend_option(command: argparse._ActionsContainer) -> None:
     )
 
 
+def add_threads_option(command: argparse._ActionsContainer, shared: str, default: Threads) -> None:
+    """Add --threads. `shared` is what the threads share."""
+    command.add_argument(
+        "--threads",
+        type=number_or_text,
+        default=default,
+        metavar="N",
+        help=f"number of threads that share {shared}, or auto (default: %(default)s)",
+    )
+
+
+def number_or_text(text: str) -> int | str:
+    """Return a number, or the text if it is not a number. The library checks both."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 def add_sparse_option(command: argparse._ActionsContainer) -> None:
     """Add --sparse."""
     command.add_argument(
@@ -286,3 +305,11 @@ def real(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a number such as 0.5, not {given(text)}") from None
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Return the widths of layers that an option's text stands for."""
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected widths such as 784,16,16,10, not {text!r}") from None

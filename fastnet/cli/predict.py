@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import backends, checks
+from fastnet import checks
 from fastnet import data as sets
+from fastnet.backends.engine import choose
 from fastnet.cli import results
 from fastnet.cli.answers import Answers
 from fastnet.cli.common import check_pixels, check_scale, column_names, known_schema, print_result
-from fastnet.cli.options import Command, add_backend_option, add_model_option
+from fastnet.cli.options import Command, add_backend_option, add_model_option, add_threads_option
 from fastnet.data.formats import holds_table, suffix_of
 from fastnet.data.pictures import read_picture
 from fastnet.data.table_writers import write_table, write_with_columns
@@ -46,11 +47,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--image-shape", type=_shape, metavar="28x28", help="rows and columns of a picture (default: a square)"
     )
     add_backend_option(parser)
+    add_threads_option(parser, "the rows", 1)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    backends.resolve(args.backend)
+    choose(args.backend, args.threads)
     network = load_model(args.model)
     check_pixels(args, shown(args.model), network)
     if args.out is not None:
@@ -78,7 +80,7 @@ def _answers(path: str, network: Model, args: argparse.Namespace) -> Answers:
             x = np.invert(x)
     check_scale(shown(args.model), network, name, x)
     checks.inputs(x, n_in, network.dtype, name)  # an error of `forward` would call the file "x"
-    return Answers.of(network, x, args.backend)
+    return Answers.of(network, x, args.backend, args.threads)
 
 
 # -- the file of --out -----------------------------------------------------------------------------------------------

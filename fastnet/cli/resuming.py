@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fastnet import checks
+from fastnet.cli import processes
 from fastnet.data.files import PathLike, atomic_write, locked_folder
 from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.checkpoint import Checkpoint
-from fastnet.training.checkpoint_file import numbered
+from fastnet.training.checkpoint_folders import written
 from fastnet.training.configuration import FILE, Configuration, read_configuration
 from fastnet.training.run_summary import CHECKPOINTS
 from fastnet.training.runs import Run
@@ -52,6 +53,8 @@ def settings(text: str) -> dict[str, float]:
 
 def check_place(args: argparse.Namespace) -> None:
     """Refuse to begin a training where another one waits for --resume."""
+    if not processes.leads(args):  # the first process may have begun to write there
+        return
     if args.out is None:
         if args.checkpoint_every is not None:
             raise ValueError("--checkpoint-every needs a folder for the checkpoints: give --out too")
@@ -64,7 +67,7 @@ def check_place(args: argparse.Namespace) -> None:
 
 def alone(args: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
     """Return a context in which no other command trains into the folder of --out."""
-    if args.out is None:
+    if args.out is None or not processes.leads(args):
         return contextlib.nullcontext()
     return locked_folder(args.out, "give another --out" if args.resume is None else "interrupt it")
 
@@ -75,7 +78,7 @@ def begin(args: argparse.Namespace, made: Configuration) -> Callable[[], None]:
     Return a function that restores the file of an earlier training, for a training that ends before its first update.
     """
     path = Path(args.out) / FILE
-    if args.resume is not None:
+    if args.resume is not None or not processes.leads(args):
         return lambda: None
     before = path.read_bytes() if path.exists() else None
     _remove_checkpoints(args)  # of a finished training, after `check_place`
@@ -94,9 +97,11 @@ def begin(args: argparse.Namespace, made: Configuration) -> Callable[[], None]:
 def end(args: argparse.Namespace) -> None:
     """Remove the checkpoint of a finished training, unless --checkpoint-every asks for checkpoints."""
     if args.out is not None and args.checkpoint_every is None:
+        folders = {path.parent for path in written(_folder(args))} | {_folder(args)}
         _remove_checkpoints(args)
-        with contextlib.suppress(OSError):
-            _folder(args).rmdir()
+        for folder in sorted(folders, reverse=True):  # those of processes first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def started(args: argparse.Namespace) -> str | None:
@@ -106,7 +111,7 @@ def started(args: argparse.Namespace) -> str | None:
 
 def is_waiting(args: argparse.Namespace) -> bool:
     """Whether the folder of --out holds a checkpoint."""
-    return args.out is not None and bool(_checkpoints(_folder(args)))
+    return args.out is not None and bool(written(_folder(args)))
 
 
 def command(folder: str) -> str:
@@ -129,12 +134,8 @@ def _folder(args: argparse.Namespace) -> Path:
     return Path(args.out) / CHECKPOINTS
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    return [path for _, path in numbered(folder)] if folder.is_dir() else []
-
-
 def _remove_checkpoints(args: argparse.Namespace) -> None:
-    for path in _checkpoints(_folder(args)):
+    for path in written(_folder(args)):
         path.unlink(missing_ok=True)
 
 
@@ -153,9 +154,9 @@ def finished(folder: PathLike) -> Run | None:
 def resume(args: argparse.Namespace) -> Trainer:
     """Return the trainer of the newest checkpoint."""
     folder = _folder(args)
-    if not _checkpoints(folder):
+    if not written(folder):
         raise DataError(
             f"{shown(args.out)} holds no checkpoint and no complete results: begin the training again with "
             f"fastnet train --config {shlex.quote(os.path.join(args.out, FILE))} --out {shlex.quote(args.out)}"
         )
-    return Trainer.resume(folder)
+    return Trainer.resume(folder, communicator=args.communicator)

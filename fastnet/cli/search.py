@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ensemble is not None:
         saved = Ensemble([data.for_raw_rows(network) for network in found.ensemble(args.ensemble)])
     _write(args, found, data, best, saved)
-    text, test = evaluate(saved, data.data, args.backend)
+    text, test = evaluate(saved, data.data, args.backend, 1)
     record = {**_record(args, found, data), "test": test, **_written(args)}
     if args.out is not None:
         _write_bytes(os.path.join(args.out, RECORD), json_text(record).encode())

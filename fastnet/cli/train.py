@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnet import backends, checks
 from fastnet import data as sets
-from fastnet.cli import configuration, results, resuming
+from fastnet.cli import configuration, processes, results, resuming
 from fastnet.cli.common import about_network, column_names, evaluate, held_out_share, load_data, print_result
 from fastnet.cli.fitting import Fitting
 from fastnet.cli.options import SPARSE, Command
@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
             checks.whole_number(name, getattr(args, name), 0)
     if args.show_config:  # which makes no folder
         return _train(args)
-    results.check_training(args)
+    if processes.leads(args):
+        results.check_training(args)
     with resuming.alone(args):
         resuming.check_place(args)
         return _train(args)
@@ -72,15 +73,24 @@ def _train(args: argparse.Namespace) -> int:
     if not args.json:
         print_result(args, facts(_settings(args, fitting, choice)), {})
     restore = resuming.begin(args, made) if made is not None and args.out is not None else None
+    processes.wait(args)  # the first process may have removed checkpoints of an earlier training
     _fit(args, fitting, choice, restore)
+    if processes.leads(args):
+        _finish(args, fitting)
+    processes.wait(args)
+    return 0
+
+
+def _finish(args: argparse.Namespace, fitting: Fitting) -> None:
+    """Test the trained network, write the files and print the result."""
+    data, trainer = fitting.data, fitting.trainer
     done = fitting.run()
     results.write_training(args, trainer, done)
-    text, done.record["test"] = evaluate(done.network, data, args.backend)
+    text, done.record["test"] = evaluate(done.network, data, args.backend, args.threads)
     results.write_test(args, done, data)
     resuming.end(args)
     summary = facts(_summary(fitting, done.network, _written(args)))
     print_result(args, f"{summary}\n{text}", {**done.record, **_written(args)})
-    return 0
 
 
 def _fit(
@@ -93,8 +103,13 @@ def _fit(
     trainer = fitting.trainer
     try:
         fitting.fit(choice.name)
+        processes.wait(args)  # until all have written their last checkpoints
     except KeyboardInterrupt:
         kept: list[str] = []
+        processes.wait(args)
+        if not processes.leads(args):
+            processes.wait(args)  # until the first process has written the files
+            raise
         if trainer.steps:  # an untrained network must not replace a file
             results.write_training(args, trainer, fitting.run())
             if places := [shown(path) for path in (args.save, args.out) if path]:
@@ -105,6 +120,7 @@ def _fit(
             restore()
         if resuming.is_waiting(args):
             kept.append(f"to continue: {resuming.command(args.out)}")
+        processes.wait(args)
         lost = "nothing is saved" + ", since neither --save nor --out is given" * bool(trainer.steps)
         raise KeyboardInterrupt(f"after {trainer.steps:,} updates; {'; '.join(kept) or lost}") from None
 
@@ -165,6 +181,11 @@ def _sizes(layers: tuple[int, ...] | None, data: Dataset, hidden: tuple[int, ...
 
 
 def _trainer(args: argparse.Namespace, network: Network, optimizer: Optimizer, schedule: Schedule) -> Trainer:
+    if args.averaging is not None and args.communicator is None:
+        raise ValueError(
+            "--averaging needs several processes: run mpiexec -n 4 fastnet train with the same options, or leave out "
+            "--averaging"
+        )
     return Trainer(
         network,
         optimizer=optimizer,
@@ -179,6 +200,8 @@ def _trainer(args: argparse.Namespace, network: Network, optimizer: Optimizer, s
         seed=args.seed,
         threads=args.threads,
         sparse=SPARSE[args.sparse],
+        communicator=args.communicator,
+        averaging="auto" if args.averaging is None else args.averaging,
     )
 
 
@@ -212,7 +235,18 @@ def _settings(args: argparse.Namespace, fitting: Fitting, choice: backends.Choic
         **_about_end(args, fitting),
         **({"resumed": f"after {trainer.steps:,} updates, in epoch {len(trainer.history) + 1}"} if args.resume else {}),
         "backend": f"{choice.name} ({choice.reason})",
+        **_about_processes(args),
     }
+
+
+def _about_processes(args: argparse.Namespace) -> dict[str, str]:
+    """Return the line that says how several processes share the training."""
+    if args.communicator is None:
+        return {}
+    how = {None: "chosen from measured times", "auto": "chosen from measured times", 1: "gradients in each update"}
+    averages = how.get(args.averaging, f"parameters every {args.averaging} updates")
+    size = args.communicator.size
+    return {"processes": f"{size}, each with {1 / size:.3g} of the training rows; averages: {averages} (--averaging)"}
 
 
 def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
@@ -275,6 +309,8 @@ def _summary(fitting: Fitting, network: Network, written: dict[str, str | None])
     last = history.epochs[-1] if len(history) else None
     threads = f" on {last.threads} threads" if last and last.threads > 1 else ""
     lines = {"time": f"{duration(seconds)} of training{threads}, {examples / max(seconds, 1e-9):,.0f} examples/s"}
+    if last and last.averaging:
+        lines["averages"] = last.averaging
     if last and last.inputs != "dense":
         lines["inputs"] = last.inputs
     if fitting.stopping and fitting.stopping.best_epoch:
@@ -299,6 +335,7 @@ COMMAND = Command(
         "      --batch-size 64 --epochs 25",
         "fastnet train --data mnist --epochs 100 --out runs/long --checkpoint-every 60s",
         "fastnet train --resume runs/long",
+        "mpiexec -n 4 fastnet train --data mnist --averaging 16",
     ),
     fill,
     run,

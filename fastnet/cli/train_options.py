@@ -16,8 +16,11 @@ from fastnet.cli.options import (
     add_number,
     add_sparse_option,
     add_table_options,
+    add_threads_option,
     defaults,
+    number_or_text,
     real,
+    widths,
 )
 from fastnet.cli.resuming import interval
 from fastnet.data import Dataset
@@ -103,7 +106,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     hidden, of_tables = (",".join(map(str, recipe.hidden)) for recipe in (CHAPTER, table_recipe(_FOR_HELP)))
     group.add_argument(
         "--layers",
-        type=_widths,
+        type=widths,
         metavar="N,N,...",
         help=f"widths of the layers, inputs first (default: inputs,{hidden},classes; for tables "
         f"inputs,{of_tables},outputs)",
@@ -204,22 +207,15 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         "--validate", action="store_true", help="also print the results on the test rows after each epoch"
     )
     add_backend_option(group)
-    group.add_argument(
-        "--threads",
-        type=_threads,
-        default=_TRAINER["threads"],
-        metavar="N",
-        help="number of threads that share each batch, or auto (default: %(default)s)",
-    )
+    add_threads_option(group, "each batch", _TRAINER["threads"])
     add_sparse_option(group)
-
-
-def _threads(text: str) -> int | str:
-    """Return a number, or the text if it is not a number. The library checks both."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
+    group.add_argument(
+        "--averaging",
+        type=number_or_text,
+        metavar="N",
+        help="for mpiexec -n 4 fastnet train: average the parameters of the processes every N updates; 1: the "
+        "gradients in each update; auto: choose from measured times (default: auto)",
+    )
 
 
 def _shares(text: str) -> float | tuple[float, ...]:
@@ -230,13 +226,6 @@ def _shares(text: str) -> float | tuple[float, ...]:
             f"expected a share such as 0.5 or a list such as 0.2,0.5; got {text!r}"
         ) from None
     return shares if len(shares) > 1 else shares[0]
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected widths such as 784,16,16,10, not {text!r}") from None
 
 
 # -- defaults that depend on the data ----------------------------------------------------------------------------------

@@ -125,15 +125,33 @@ def split_reader(reader: JoinedReader, share: float) -> tuple[JoinedReader, Join
     The rows are held out in parts of about a thousandth of all rows, so that most rows are still read one after
     another. Row groups stay whole if there are 20 or more.
     """
-    n, block = len(reader), reader.block_rows
-    length = max(1, n // _SPANS)
-    rounded = -(-length // block) * block
-    length = rounded if n // rounded >= 20 else length
-    spans = [_Span(reader, start, min(start + length, n)) for start in range(0, n, length)]
+    spans, aligned = _spans(reader, 20)
     is_held = [int((k + 1) * share) > int(k * share) for k in range(len(spans))]
     kept, held = ([span for span, it in zip(spans, is_held, strict=True) if it is wanted] for wanted in (False, True))
-    aligned = block if length % block == 0 else 1
     return JoinedReader(kept, aligned), JoinedReader(held, aligned)
+
+
+def part_of(reader: JoinedReader, part: int, parts: int) -> JoinedReader:
+    """Return a reader of one of several equal parts of the rows. Each part has rows from the whole set.
+
+    The rows are dealt out in spans of about a thousandth of all rows. Row groups stay whole if there are 20 or more for
+    each part.
+    """
+    spans, aligned = _spans(reader, 20 * parts)
+    return JoinedReader(spans[part::parts], aligned)
+
+
+def _spans(reader: JoinedReader, fewest: int) -> tuple[list[_Span], int]:
+    """Return all rows in spans of about a thousandth, and the rows of a block that lies in one span.
+
+    The spans have whole row groups if there are at least the `fewest` such spans.
+    """
+    n, block = len(reader), reader.block_rows
+    length = max(1, n // max(_SPANS, fewest))
+    rounded = -(-length // block) * block
+    length = rounded if n // rounded >= fewest else length
+    spans = [_Span(reader, start, min(start + length, n)) for start in range(0, n, length)]
+    return spans, block if length % block == 0 else 1
 
 
 class _Span:

@@ -1,1 +1,21 @@
-"""One network trained by several processes: the plan of what that costs, and the processes of MPI."""
+"""One network trained by several processes: the processes as threads, and the plan of what more processes bring."""
+
+from fastnet.distributed.cost import Cluster, allreduce_seconds
+from fastnet.distributed.in_threads import ThreadCommunicator, in_threads
+from fastnet.distributed.measuring import measured_cluster, measured_work
+from fastnet.distributed.plan import Point, Work, plan
+from fastnet.training.averaging import Averaging, Communicator
+
+__all__ = [
+    "Averaging",
+    "Cluster",
+    "Communicator",
+    "Point",
+    "ThreadCommunicator",
+    "Work",
+    "allreduce_seconds",
+    "in_threads",
+    "measured_cluster",
+    "measured_work",
+    "plan",
+]

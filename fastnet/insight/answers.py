@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.ensemble import Ensemble, Model
-from fastnet.names import BackendName
+from fastnet.names import BackendName, Threads
 from fastnet.network import Network
 from fastnet.training import selection
 
@@ -29,17 +29,20 @@ def check_model(network: object) -> None:
         checks.instance("network", network, Network)
 
 
-def all_outputs(network: Model, x: Any, backend: BackendName | None = None) -> NDArray[np.floating[Any]]:
+def all_outputs(
+    network: Model, x: Any, backend: BackendName | None = None, threads: Threads = 1
+) -> NDArray[np.floating[Any]]:
     """The outputs (n, n_out), or (n, n_classes) for a classifier: its single output a becomes 1 - a and a."""
-    outputs = network.forward(x, backend=backend)
+    outputs = network.forward(x, backend=backend, threads=threads)
     return np.hstack((1 - outputs, outputs)) if network.is_classifier and outputs.shape[1] == 1 else outputs
 
 
 def top_outputs(
-    network: Model, x: Any, backend: BackendName | None
+    network: Model, x: Any, backend: BackendName | None, threads: Threads = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
     """The answers (n,), and the output (n,) of each answer. The answer is the class with the largest output."""
-    labels, outputs = network.predict(x, backend=backend), all_outputs(network, x, backend)
+    labels = network.predict(x, backend=backend, threads=threads)
+    outputs = all_outputs(network, x, backend, threads)
     return labels, np.take_along_axis(outputs, labels[:, np.newaxis], axis=1)[:, 0]
 
 

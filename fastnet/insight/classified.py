@@ -15,7 +15,7 @@ from fastnet import checks
 from fastnet.ensemble import Model
 from fastnet.insight.answers import check_model, top_outputs, true_classes
 from fastnet.kernels.formulas import n_classes
-from fastnet.names import BackendName
+from fastnet.names import BackendName, Threads
 
 Labels = NDArray[np.int64]
 
@@ -53,7 +53,9 @@ class Classified:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def classified(network: Model, x: Any, y: Any, *, backend: BackendName | None = None) -> Classified:
+def classified(
+    network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+) -> Classified:
     """Compare the network's answers with the truth.
 
     Parameters
@@ -66,6 +68,8 @@ def classified(network: Model, x: Any, y: Any, *, backend: BackendName | None = 
         Labels, or targets.
     backend : str, optional
         The backend that computes the outputs.
+    threads : int or "auto"
+        How many threads may share the rows.
 
     Returns
     -------
@@ -85,19 +89,19 @@ def classified(network: Model, x: Any, y: Any, *, backend: BackendName | None = 
     """
     check_model(network)
     checks.classifier(network.task, "classes to confuse")
-    predicted, confidence = top_outputs(network, x, backend)
+    predicted, confidence = top_outputs(network, x, backend, threads)
     truth = true_classes(network, y, len(predicted))
     classes = n_classes(network.sizes[-1])
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return Classified(truth, predicted, confidence, counts.reshape(classes, classes))
 
 
-def confusion(network: Model, x: Any, y: Any, *, backend: BackendName | None = None) -> Labels:
+def confusion(network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Labels:
     """Count how many examples of each class got each answer.
 
     Parameters
     ----------
-    network, x, y, backend
+    network, x, y, backend, threads
         As for `classified`.
 
     Returns
@@ -116,4 +120,4 @@ def confusion(network: Model, x: Any, y: Any, *, backend: BackendName | None = N
     >>> confusion(fastnet.Network([4, 3], seed=0), x, y).sum(axis=1)
     array([17, 17, 16])
     """
-    return classified(network, x, y, backend=backend).matrix
+    return classified(network, x, y, backend=backend, threads=threads).matrix

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastnet.ensemble import Model
 from fastnet.insight.answers import check_model
 from fastnet.kernels import formulas
-from fastnet.names import BackendName
+from fastnet.names import BackendName, Threads
 
 Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -69,7 +69,9 @@ class ValueScores:
     mean: Scores
 
 
-def label_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None = None) -> LabelScores:
+def label_scores(
+    network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+) -> LabelScores:
     """Count how well a multilabel network predicts each of its labels.
 
     Parameters
@@ -82,6 +84,8 @@ def label_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None 
         1 for each label that the example has, else 0.
     backend : str, optional
         The backend that computes the outputs.
+    threads : int or "auto"
+        How many threads may share the rows.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def label_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None 
     (array([0.5, 1. ]), array([0.5, 1. ]), array([2, 1]))
     """
     _check_task(network, "multilabel", "label_scores")
-    answers = network.predict(x, backend=backend) > 0
+    answers = network.predict(x, backend=backend, threads=threads) > 0
     truth = network.check_targets(y, len(answers)) > 0.5
     right, support, predicted = (part.sum(axis=0, dtype=np.int64) for part in (answers & truth, truth, answers))
     return LabelScores(
@@ -109,7 +113,9 @@ def label_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None 
     )
 
 
-def value_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None = None) -> ValueScores:
+def value_scores(
+    network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+) -> ValueScores:
     """Measure the errors of each output of a regression, and those of a baseline that answers the mean target.
 
     Parameters
@@ -122,6 +128,8 @@ def value_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None 
         Targets, or labels of a network that was trained on labels.
     backend : str, optional
         The backend that computes the outputs.
+    threads : int or "auto"
+        How many threads may share the rows.
 
     Returns
     -------
@@ -141,7 +149,7 @@ def value_scores(network: Model, x: Any, y: Any, *, backend: BackendName | None 
     (array([1.]), array([2.]), array([2.]))
     """
     _check_task(network, "regression", "value_scores")
-    answers = network.forward(x, backend=backend).astype(np.float64)
+    answers = network.forward(x, backend=backend, threads=threads).astype(np.float64)
     # Labels become targets of 0 and 1.
     truth = formulas.targets(network.check_targets(y, len(answers)), np.empty(answers.shape[::-1])).T
     mean = truth.mean(axis=0)

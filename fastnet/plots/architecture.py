@@ -6,19 +6,21 @@ Not here: the weights as images (weights.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.network import Array, Network
+from fastnet.network import Network
 from fastnet.plots import style
 from fastnet.plots.axes import short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Array = NDArray[Any]
 
 MAX_NEURONS = 20  # a layer of more neurons is drawn in part
 SHOWN = 14  # the number of neurons drawn for a layer of more than MAX_NEURONS neurons

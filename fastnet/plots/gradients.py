@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.gradients import Ranking
-from fastnet.network import Array, Network
+from fastnet.network import Network
 from fastnet.plots import pixels, style
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
 
 @style.picture
 def neuron_gradients(
-    network: Network, gradient: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None = None
+    network: Network, gradient: NDArray[Any], image_shape: tuple[int, int], neurons: Sequence[int] | None = None
 ) -> Figure:
     """Draw the gradient with respect to the first layer's weights, one image for each neuron.
 

@@ -54,6 +54,7 @@ def machine(subject: Subject) -> Card:
         ("instruction set", record.get("instruction_set")),
         ("threads", record.get("threads")),
         ("inputs", record.get("inputs")),
+        ("averaged", record.get("averaging")),
         ("processor", record.get("processor")),
         ("cores", record.get("cores")),
         ("fastnet, NumPy, Python", ", ".join(str(record[n]) for n in ("fastnet", "numpy", "python") if n in record)),

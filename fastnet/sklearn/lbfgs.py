@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from fastnet.backends.forward import forward
+from fastnet.backends.forward import share_forward
 from fastnet.checks import kernel_rows
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, SparseRows
@@ -75,7 +75,7 @@ class Objective:
         """
         y, weights = self._y, self._weights
         a = np.empty(y.shape, self._parameters.dtype)
-        forward(self._kernels, self._layers, self._parameters, self._x, a)
+        share_forward(self._kernels, self._layers, self._parameters, self._x, out=a)
         smallest = np.finfo(a.dtype).eps
         costs = -y * np.log(np.maximum(a, smallest)) - (1 - y) * np.log(np.maximum(1 - a, smallest))
         return float(np.average(costs, axis=0, weights=weights if weights.size else None).sum())

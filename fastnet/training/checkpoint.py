@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,8 @@ class Checkpoint(Callback):
     Parameters
     ----------
     folder : path
-        The folder, which is made if it is missing. Use one folder for each training.
+        The folder, which is made if it is missing. Use one folder for each training. If several processes train the
+        network, each writes to a folder of its own in it: rank-0, rank-1 and so on.
     every : int, optional
         Write a checkpoint after each `every` epochs. The default is 1, if `seconds` is not given.
     seconds : float, optional
@@ -36,6 +36,8 @@ class Checkpoint(Callback):
     keep : int
         The number of checkpoints to keep, of those that were written. Older ones are removed when a newer one is on the
         disk. While one is being written, only the newest of those that are due waits, so a short fit may write fewer.
+        Several processes keep two more each, since one may be two checkpoints ahead of another. They write all that are
+        due.
     best : str, optional
         A measure of the history, such as "validation_cost". The checkpoint of the best epoch of this training is then
         also written to best.npz, which stays until there is a better epoch.
@@ -88,7 +90,7 @@ class Checkpoint(Callback):
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
         """Make the folder and start the thread. Raise an error if the training, or a part of it, cannot be kept."""
         from fastnet.data.files import locked_folder, make_folder
-        from fastnet.training.checkpoint_file import check_folder
+        from fastnet.training.checkpoint_folders import check_folders, folder_of
         from fastnet.training.checkpoint_writer import Writer
 
         if not hasattr(trainer, "state"):
@@ -101,21 +103,22 @@ class Checkpoint(Callback):
         trainer.state()
         self._alone.close()  # after Ctrl-C at the end of the last call of this method
         with ExitStack() as alone:
-            alone.enter_context(locked_folder(make_folder(self._folder)))
-            check_folder(self._folder, trainer.steps)
-            self._last, self._last_time = _place(trainer), time.monotonic()
-            self._writer = Writer(self._folder, self._keep)
+            folder = make_folder(folder_of(self._folder, trainer.communicator))
+            alone.enter_context(locked_folder(folder))
+            check_folders(self._folder, trainer.communicator, trainer.steps)
+            self._last, self._last_time = _place(trainer), trainer.clock()
+            self._writer = Writer(folder, self._keep, skips=trainer.communicator is None)
             self._alone = alone.pop_all()
 
     def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
         """Write a checkpoint if `seconds` have passed."""
-        if self._is_time():
+        if self._is_time(trainer):
             self._write(trainer)
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """Write a checkpoint if it is due, or if the epoch is the best."""
         is_best = self._best is not None and self._best.is_better(epoch)
-        is_due = self._is_time() or (self._epochs is not None and epoch.epoch % self._epochs == 0)
+        is_due = self._is_time(trainer) or (self._epochs is not None and epoch.epoch % self._epochs == 0)
         if is_due or is_best:
             self._write(trainer, is_due=is_due, is_best=is_best)
 
@@ -131,14 +134,14 @@ class Checkpoint(Callback):
             self._writer = None
             self._alone.close()
 
-    def _is_time(self) -> bool:
-        return self._seconds is not None and time.monotonic() - self._last_time >= self._seconds
+    def _is_time(self, trainer: Any) -> bool:
+        return self._seconds is not None and trainer.clock() - self._last_time >= self._seconds
 
     def _write(self, trainer: Any, *, is_due: bool = True, is_best: bool = False) -> None:
         assert self._writer is not None
         self._writer.write(trainer.state(), is_due=is_due, is_best=is_best)
         if is_due:
-            self._last, self._last_time = _place(trainer), time.monotonic()
+            self._last, self._last_time = _place(trainer), trainer.clock()
 
 
 def _place(trainer: Any) -> tuple[int, int]:

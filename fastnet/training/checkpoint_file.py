@@ -28,7 +28,7 @@ from fastnet.network import Network
 from fastnet.text import plain, reason, shown
 from fastnet.training.hashing import hash_of
 from fastnet.training.history import FIELDS, TEXTS, Epoch
-from fastnet.training.state import FitSoFar, TrainingState, generator_from
+from fastnet.training.state import FitSoFar, Process, TrainingState, generator_from
 from fastnet.training.totals import Totals
 
 FORMAT = "fastnet checkpoint 1"
@@ -120,6 +120,7 @@ def _arrays_of(state: TrainingState) -> dict[str, Array]:
         "columns": NUMBERS,
         "texts": [[texts, len([*same])] for texts, same in groupby(records, attrgetter(*TEXTS))],
         "fit": state.fit and {**_fields(state.fit), "callbacks": []},
+        "process": state.process and _fields(state.process),
     }
     for name, values in state.fit.callbacks if state.fit else ():
         held = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
@@ -192,6 +193,18 @@ def _state(network: Network, arrays: Mapping[str, Array], about: Mapping[str, An
         totals=None if about["totals"] is None else _totals(about["totals"]),
         history=[*_history(arrays["history"], about["columns"], about["texts"])],
         fit=None if about["fit"] is None else _fit(about["fit"], arrays),
+        process=_process(about.get("process")),  # older files have none
+    )
+
+
+def _process(about: Mapping[str, Any] | None) -> Process | None:
+    if about is None:
+        return None
+    every, size = about["every"], checks.whole_number("size", about["size"], 1)
+    return Process(
+        rank=checks.whole_number("rank", about["rank"], 0, size - 1),
+        size=size,
+        every=None if every is None else checks.whole_number("every", every, 1),
     )
 
 
@@ -211,7 +224,7 @@ def _totals(about: Mapping[str, Any]) -> Totals:
 
 
 def _history(numbers: Array, columns: Sequence[str], texts: Sequence[Any]) -> Iterator[Epoch]:
-    """Yield the records. Columns that this version of fastnet does not know are left out; missing ones are nan."""
+    """Yield the records. Unknown columns are left out. Missing ones are nan or ""."""
     counts = [checks.whole_number("the count of texts", count, 1, len(numbers)) for _, count in texts]
     if (len(numbers) and numbers.shape[1:] != (len(columns),)) or sum(counts) != len(numbers):
         raise ValueError(f"its array 'history' is {numbers.shape}, for {len(columns)} columns and {sum(counts)} epochs")
@@ -220,7 +233,8 @@ def _history(numbers: Array, columns: Sequence[str], texts: Sequence[Any]) -> It
         found = dict(zip(columns, row, strict=True))
         values = {name: found.get(name, math.nan) for name in NUMBERS}
         whole: dict[str, Any] = {name: int(values[name]) for name in WHOLE_NUMBERS}
-        yield Epoch(**values | whole | dict(zip(TEXTS, map(str, words), strict=True)))
+        known = [*map(str, words), *[""] * (len(TEXTS) - len(words))]  # older files hold fewer
+        yield Epoch(**values | whole | dict(zip(TEXTS, known, strict=True)))
 
 
 def _fit(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> FitSoFar:

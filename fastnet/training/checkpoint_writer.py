@@ -19,13 +19,16 @@ class Writer:
 
     A state that waits for the disk gives way to a newer one, so that a slow disk does not slow the training. In a
     forked child the thread is missing, and nothing is written.
+
+    With `skips=False`, for several processes, no state gives way: `write` waits for the one before it. So all processes
+    write the same states, and none is more than two states ahead of another. Each then keeps two more.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: Path, keep: int, *, skips: bool = True) -> None:
+        self._folder, self._keep, self._skips = folder, keep if skips else keep + 2, skips
         self._changed = threading.Condition()
         self._waiting: dict[str, TrainingState] = {}  # the numbered checkpoint and the best one, each at most once
-        self._is_ending = False
+        self._is_ending = self._is_writing = False
         self._problems: list[str] = []  # of the thread; not yet told
         self._told: set[str] = set()
         self._process = os.getpid()
@@ -45,6 +48,8 @@ class Writer:
                 self._save(kind, state)
         else:
             with self._changed:
+                while not self._skips and (self._waiting or self._is_writing):
+                    self._changed.wait()
                 self._waiting |= dict.fromkeys(kinds, state)
                 self._changed.notify()
         self._tell()
@@ -67,11 +72,14 @@ class Writer:
                     if self._is_ending:
                         return
                     self._changed.wait()
-                taken, self._waiting = self._waiting, {}
+                taken, self._waiting, self._is_writing = self._waiting, {}, True
             # The best one comes first: if the process is killed between the two writes, the training goes on from an
             # earlier checkpoint, and finds the best epoch again.
             for kind in sorted(taken):
                 self._save(kind, taken.pop(kind))
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify()
 
     def _save(self, kind: str, state: TrainingState) -> None:
         """Write a state. Then remove the oldest checkpoints."""

@@ -36,8 +36,8 @@ class DivergenceWatch:
         """Copy the rows of the snapshot's update. The window that holds them is about to be overwritten."""
         last = self._before_last
         if last is not None and last.updates is self._updates:
-            numbers, order = with_sample(last.rows, sampled(len(self._updates.x)))
-            self._before_last = last._replace(rows=order, updates=self._updates.of_rows(numbers))
+            updates, rows = copied(self._updates, last.rows)
+            self._before_last = last._replace(rows=rows, updates=updates)
 
     def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int, is_last: bool) -> NDArray[np.float64]:
         """Make the updates of a chunk in two calls: all batches but the last, then the last. Return their report.
@@ -97,13 +97,14 @@ class DivergenceWatch:
             # If the kernel made no update, this batch's cost was already bad. The previous update caused this, so
             # restore the state from before the previous update.
             updates.restore(before if n_updates or good is None else good)
-            self._raise(what, epoch + max(k, 0) // n_batches, before.step + 1, float(rate[0]))
+            self.fail(what, epoch + max(k, 0) // n_batches, before.step + 1, float(rate[0]))
         # All repeated updates were good, so another thread must have changed the data or the parameters.
         self.good = np.concatenate(reports)
         last_epoch = epoch + (len(rates) - 1) // n_batches
-        self._raise("cost or a parameter is", last_epoch, updates.state.step + 1, float(rates[-1]))
+        self.fail("cost or a parameter is", last_epoch, updates.state.step + 1, float(rates[-1]))
 
-    def _raise(self, what: str, epoch: int, step: int, rate: float) -> NoReturn:
+    def fail(self, what: str, epoch: int, step: int, rate: float) -> NoReturn:
+        """Raise DivergedError. `what` is as `Updates.not_finite` returns it."""
         self.forget()
         advice = "try a smaller learning rate, or clip_norm"
         if self._updates.not_finite():
@@ -115,3 +116,9 @@ class DivergenceWatch:
             step=step,
             learning_rate=rate,
         )
+
+
+def copied(updates: Updates, rows: Ints) -> tuple[Updates, Ints]:
+    """Return updates on a copy of these rows, with the rows' numbers there. They equal updates on the window's rows."""
+    numbers, order = with_sample(rows, sampled(len(updates.x)))
+    return updates.of_rows(numbers), order

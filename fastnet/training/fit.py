@@ -7,17 +7,16 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnet.backends import workspaces
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
-from fastnet.evaluation import Evaluation, evaluation, total_squares
+from fastnet.evaluation import Evaluation, Squares, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
-from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.source_rows import SourceRows
@@ -31,6 +30,9 @@ from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import draw_order, examples_in_batch
 from fastnet.training.selection import NO_ROWS, Selection
 from fastnet.training.windows import Window
+
+if TYPE_CHECKING:  # only trainings of several processes need this module
+    from fastnet.training.ranks_fit import CommonFit
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
@@ -56,7 +58,8 @@ class Fit:
     made_for: tuple[object, ...]  # what the fields above depend on
     n_batches: int  # in an epoch; 0 for a stream
     rows: Ints  # the row numbers of the examples to train on
-    variance: float  # of the targets to train on; nan if the network is not for regression
+    squares: Squares | None  # of the targets to train on; None if the network is not for regression
+    variance: float  # of these targets; nan if the network is not for regression
     validation: Validation | None
     inputs: str  # the description of x for the history
     epochs: int
@@ -68,6 +71,8 @@ class Fit:
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
     fingerprint: dict[str, str] | None = None  # of the data, once it is needed
     has_warned: bool = False  # that the network does not learn
+    averaging: str = ""  # the description for the history of what several processes average
+    common: CommonFit | None = None  # with other processes; None: this process trains alone
 
     def batches_of_chunk(self, done: int, end: int) -> int:
         """Return the number of batches of the next chunk, from batch number `done` on, and before number `end`."""
@@ -78,7 +83,7 @@ class Fit:
         """Return the windows of the next epoch without its first `done` batches. `rng` draws the epoch's order."""
         updates = self.updates
         if self.feed is not None:
-            return self._windows(self.feed.windows(shuffle, rng, done * updates.batch_size, self.interrupts))
+            return self._windows(self.feed.windows(shuffle, rng, done * updates.batch_size, updates.interrupts))
         order = draw_order(self.rows, shuffle, rng)
         rest = order[done * updates.batch_size :] if done else order
         return (Window(updates.x, updates.y, updates.weights, rest),)
@@ -98,7 +103,7 @@ class Fit:
         workspaces.give_back(self.memory)
         updates = self.updates
         updates.x = updates.y = updates.weights = updates.work = self.memory = NOTHING
-        self.rows, self.callbacks, self.validation, self.feed = NO_ROWS, (), None, None
+        self.rows, self.callbacks, self.validation, self.feed, self.squares = NO_ROWS, (), None, None, None
         self.watch.forget()
         self.chunks.forget_speed()
         if kept is not None:
@@ -135,9 +140,14 @@ class Fit:
         if (before != parameters).any():
             self.watch.forget()
 
-    def tell(self, trainer: Any, so_far: Epoch, n_batches: int, rows: Ints) -> None:
-        """Call `on_batches` of each callback that is due after batch number `n_batches`, which consists of `rows`."""
-        for callback in self.callbacks:
+    def tell(
+        self, trainer: Any, so_far: Epoch, n_batches: int, rows: Ints, callbacks: Sequence[Callback] | None = None
+    ) -> None:
+        """Call `on_batches` of each callback that is due after batch number `n_batches`, which consists of `rows`.
+
+        `callbacks`: the callbacks to look at. None: all.
+        """
+        for callback in self.callbacks if callbacks is None else callbacks:
             if is_due(callback, n_batches):
                 progress = EpochSoFar(
                     epoch=so_far.epoch,
@@ -156,32 +166,29 @@ class Fit:
 
     def validated(self, epoch: Epoch) -> Epoch:
         """Return the epoch's record with the results on the validation data. On Ctrl-C, return it without them."""
-        if self.validation is None:
-            return epoch
-        found = self._evaluated(*self.validation)
-        return (
-            epoch
-            if found is None
-            else dataclasses.replace(
-                epoch,
-                validation_cost=found.cost,
-                validation_accuracy=found.accuracy,
-                validation_label_accuracy=found.label_accuracy,
-                validation_r2=found.r2,
-            )
-        )
+        found = self.evaluated()
+        return epoch if found is None else with_validation(epoch, found)
 
-    def _evaluated(self, examples: Examples, squares: float) -> Evaluation | None:
-        """Return the evaluation of the network, or None on Ctrl-C."""
-        x, y, weights, source = examples
+    def evaluated(self) -> Evaluation | None:
+        """Return the evaluation of the network on the validation data. None if there are none, and on Ctrl-C."""
+        if self.validation is None:
+            return None
+        (x, y, weights, source), squares = self.validation
         if isinstance(source, SourceRows):
             return source.evaluation(self.engine, lambda: self.interrupts.pending)
-        total = [0.0] * len(Sums._fields)
-        for part in self.network.evaluate_parts(x, y, weights, self.engine):
-            if self.interrupts.pending:
-                return None
-            total = [a + b for a, b in zip(total, part, strict=True)]
-        return evaluation(self.updates.layers, Sums(*total), squares)
+        sums = self.network.evaluated(x, y, weights, self.engine, is_over=lambda: self.interrupts.pending)
+        return None if self.interrupts.pending else evaluation(self.updates.layers, sums, squares)
+
+
+def with_validation(epoch: Epoch, found: Evaluation) -> Epoch:
+    """Return the epoch's record with the results on validation data."""
+    return dataclasses.replace(
+        epoch,
+        validation_cost=found.cost,
+        validation_accuracy=found.accuracy,
+        validation_label_accuracy=found.label_accuracy,
+        validation_r2=found.r2,
+    )
 
 
 class Kept:
@@ -214,8 +221,11 @@ def begin(
     interrupts: Interrupts,
     validation: Examples | None = None,
     kept: Kept | None = None,
+    averages: bool = False,
 ) -> Fit:
     """Prepare a fit on checked examples. `layers` are the network's layers with dropout.
+
+    `averages`: whether the fit may average gradients, for which the kernels need a slot of state.
 
     If `kept` holds a fit for as many examples of this kind, that fit is used again. `kept` is then empty, until the fit
     ends without an error.
@@ -231,8 +241,9 @@ def begin(
     made_for = engine, n_threads, size, n_rows, type(x), x.dtype
     fit = kept.taken() if kept is not None else None
     if fit is None or not fit.is_for(network, layers, state, parameters, made_for):
-        fit = _made(network, layers, state, parameters, made_for)
-    fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers, lambda: interrupts.pending)
+        fit = _made(network, layers, state, parameters, made_for, max(len(state.moments), int(averages)))
+    fit.inputs, fit.rows, fit.squares = inputs, rows, selection.squares(layers, lambda: interrupts.pending)
+    fit.variance = math.nan if fit.squares is None else fit.squares.variance
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
     fit.score_of_constant, fit.fingerprint, fit.has_warned = math.nan, None, False
     fit.feed = None if source is None else feed(source, size, class_weights)
@@ -254,10 +265,10 @@ def _made(
     state: OptimizerState,
     parameters: Floats,
     made_for: tuple[Engine, int, int, int, type, np.dtype[Any]],
+    n_slots: int,
 ) -> Fit:
     """Return a fit without the data and the settings of a single call."""
     engine, n_threads, size, n_rows, kind, _ = made_for
-    n_slots = len(state.moments)
     # Plan with network.layers. `layers` hold random keys for dropout, so each trainer would need its own entry in the
     # cache of plans.
     plan = c.plan(network.layers, size, n_slots, parameters.itemsize, n_threads, kind is c.SparseRows)
@@ -288,6 +299,7 @@ def _made(
         made_for=made_for,
         n_batches=-(-n_rows // size) if n_rows < c.WHOLE_ORDER else 0,
         rows=NO_ROWS,
+        squares=None,
         variance=math.nan,
         validation=None,
         inputs="",

@@ -26,7 +26,7 @@ FloatField: TypeAlias = Literal[
     "learning_rate",
 ]
 IntField: TypeAlias = Literal["epoch", "examples", "threads"]
-TextField: TypeAlias = Literal["backend", "backend_reason", "inputs"]
+TextField: TypeAlias = Literal["backend", "backend_reason", "inputs", "averaging"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ class Epoch:
     inputs : str
         "dense"; "sparse: 2.0% not zero" if x was sparse; "compressed: 19.1% not zero" if the trainer
         compressed x.
+    averaging : str
+        What the processes of a training averaged: "gradients of 4 processes", or "parameters of 4 processes every 16
+        updates". "" for a training on one process. With several processes, the costs, scores and examples are those of
+        all processes, the seconds are those of the slowest, and the record is the same in each process.
     """
 
     epoch: int
@@ -89,6 +93,7 @@ class Epoch:
     backend_reason: str
     threads: int
     inputs: str
+    averaging: str
 
 
 class History:
@@ -154,7 +159,7 @@ class History:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Epoch))
-TEXTS = ("backend", "backend_reason", "inputs")  # the fields that hold text
+TEXTS = ("backend", "backend_reason", "inputs", "averaging")  # the fields that hold text
 # The costs and scores. Each of them may be nan.
 MEASURES = tuple(
     name for name in FIELDS if name.removeprefix("validation_") in ("cost", "accuracy", "label_accuracy", "r2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -26,7 +27,7 @@ from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Adam, GradientDescent, Momentum
 from fastnet.training.schedules import OWN_SCHEDULES, Schedule, as_schedule
 from fastnet.training.settings import TrainerSettings
-from fastnet.training.state import FitSoFar, TrainingState, check_callbacks, generator_from, states_of
+from fastnet.training.state import FitSoFar, Process, TrainingState, check_callbacks, generator_from, states_of
 from fastnet.training.totals import Totals
 from fastnet.version import __version__
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastnet.data.files import PathLike
+    from fastnet.training.averaging import Communicator
 
 OPTIMIZERS = {kind.__name__: kind for kind in (GradientDescent, Momentum, Adam)}
 SCHEDULES = {kind.__name__: kind for kind in OWN_SCHEDULES}
@@ -61,11 +63,20 @@ class ResumableTrainer(TrainerSettings):
         self._kept = Kept()
         self._resumed: FitSoFar | None = None  # the fit that a checkpoint has begun
         self._failed = False  # whether an error ended the last fit
+        self._every: int | None = None  # after how many updates the processes average, once that is chosen
 
     @property
     def is_resumable(self) -> bool:
         """Whether a training may go on from `state()`. It may not after an error, or after Ctrl-C in a callback."""
         return not self._failed
+
+    def clock(self) -> float:
+        """Return a time in seconds, to measure how long a fit takes. Processes that train together see the same time.
+
+        So a callback that does something every minute does it at the same update of all processes.
+        """
+        fit = self._kept.running
+        return time.monotonic() if fit is None or fit.common is None else fit.common.ranks.now
 
     # -- the state ---------------------------------------------------------------------------------------------
 
@@ -106,7 +117,14 @@ class ResumableTrainer(TrainerSettings):
             totals=totals and dataclasses.replace(totals),
             history=history,
             fit=self._resumed if fit is None else self._fit_so_far(fit),
+            process=self._process,
         )
+
+    @property
+    def _process(self) -> Process | None:
+        """Which process of a training this one is."""
+        communicator = self._communicator
+        return None if communicator is None else Process(communicator.rank, communicator.size, self._every)
 
     def _fit_so_far(self, fit: Fit) -> FitSoFar:
         fit.fingerprint = fit.fingerprint or fingerprint(fit)
@@ -140,6 +158,7 @@ class ResumableTrainer(TrainerSettings):
             "seed": None if seed is None or isinstance(seed, np.random.Generator) else int(seed),
             "threads": self._threads,
             "sparse": self.sparse,
+            "averaging": self._averaging and dataclasses.asdict(self._averaging),
         }
 
     @contextmanager
@@ -163,6 +182,7 @@ class ResumableTrainer(TrainerSettings):
         *,
         schedule: ScheduleName | Schedule | Callable[[int], float] | None = None,
         backend: BackendName | None = None,
+        communicator: Communicator | None = None,
     ) -> Self:
         """Return the trainer of the newest whole checkpoint in a folder, with its network.
 
@@ -183,13 +203,17 @@ class ResumableTrainer(TrainerSettings):
             The schedule, if it is a class or function of your own: a checkpoint cannot keep it.
         backend : str, optional
             Another backend than before. The results then differ by rounding.
+        communicator : Communicator, optional
+            For a training on several processes: their communicator. All processes make this call with the same folder.
+            Each has its own checkpoints in it, and they go on from the newest update that all of them have.
 
         Raises
         ------
         DataError
-            There is no such folder, or it holds no whole checkpoint.
+            There is no such folder, or it holds no whole checkpoint. With a communicator, all processes raise the error
+            of one of them.
         ValueError
-            `schedule` is missing.
+            `schedule` is missing. Or the training had another number of processes.
         BackendError
             The backend is missing here.
 
@@ -204,9 +228,9 @@ class ResumableTrainer(TrainerSettings):
         >>> len(resumed.fit(x, y))
         3
         """
-        from fastnet.training.checkpoint_file import newest  # imported here, since it imports fastnet.data
+        from fastnet.training.checkpoint_folders import newest  # imported here, since it imports fastnet.data
 
-        path, state = ("state()", folder) if isinstance(folder, TrainingState) else newest(folder)
+        path, state = ("state()", folder) if isinstance(folder, TrainingState) else newest(folder, communicator)
         network = state.network.copy()
         network.parameters = state.parameters
         if state.settings.get("schedule") is None and schedule is None:
@@ -217,7 +241,7 @@ class ResumableTrainer(TrainerSettings):
             threads = min(fit.threads, engine.kernels.MAX_THREADS)
             fit = dataclasses.replace(fit, backend=engine.name, threads=threads)
         try:
-            trainer = cls._from_settings(network, state.settings, schedule, backend)
+            trainer = cls._from_settings(network, state.settings, schedule, backend, communicator)
             trainer._go_on_from(dataclasses.replace(state, fit=fit))
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise _damaged(path, error) from error
@@ -225,7 +249,12 @@ class ResumableTrainer(TrainerSettings):
 
     @classmethod
     def _from_settings(
-        cls, network: Network, settings: Mapping[str, Any], schedule: Any, backend: BackendName | None
+        cls,
+        network: Network,
+        settings: Mapping[str, Any],
+        schedule: Any,
+        backend: BackendName | None,
+        communicator: Communicator | None,
     ) -> Self:
         """Return a new trainer with recorded settings."""
         found = dict(settings)
@@ -235,6 +264,11 @@ class ResumableTrainer(TrainerSettings):
             kind, values = found["schedule"]
             schedule = SCHEDULES[kind](**values)
         found |= {"schedule": as_schedule(schedule), "backend": backend or found["backend"]}
+        averaging = found.pop("averaging", None)  # files of trainings on one process, and older files, have none
+        if averaging is not None:
+            from fastnet.training.averaging import Averaging
+
+            found |= {"communicator": communicator, "averaging": Averaging(**averaging)}
         return cls._made(network, found)
 
     @classmethod
@@ -252,6 +286,7 @@ class ResumableTrainer(TrainerSettings):
         self._layers = with_dropout(self._network.layers, self._dropout, np.array(state.dropout_keys, np.int64))
         self._split_seed, self._totals, self._resumed = state.split_seed, state.totals, state.fit
         self.history.epochs[:] = state.history
+        self._every = None if state.process is None else state.process.every
 
     def _fit_to_finish(self, epochs: int | None) -> FitSoFar | None:
         """Return the interrupted fit if `fit` finishes it, or None if `fit` begins another one."""

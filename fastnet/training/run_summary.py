@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from fastnet.data.files import PathLike, checked_path
 from fastnet.errors import DataError
 from fastnet.text import layers, shown
-from fastnet.training.checkpoint_file import numbered
+from fastnet.training.checkpoint_folders import written
 from fastnet.training.configuration import FILE as CONFIGURATION
 from fastnet.training.configuration import RUN, Configuration, read_configuration, without
 from fastnet.training.history import MEASURES
@@ -103,9 +103,9 @@ def summary(folder: PathLike, name: str | None = None) -> RunSummary:
     """
     path = Path(checked_path("folder", folder))
     name = os.fspath(path) if name is None else name
-    written = path / CONFIGURATION
-    configuration = read_configuration(written) if written.is_file() else None  # runs of earlier versions have none
-    can_resume = (path / CHECKPOINTS).is_dir() and bool(numbered(path / CHECKPOINTS))
+    began = path / CONFIGURATION
+    configuration = read_configuration(began) if began.is_file() else None  # runs of earlier versions have none
+    can_resume = bool(written(path / CHECKPOINTS))
     if (path / RECORD).is_file() or not (configuration or can_resume):
         return summary_of(Run.load(path), name, os.fspath(path), configuration=configuration, can_resume=can_resume)
     return _unfinished(name, os.fspath(path), configuration or Configuration({}), can_resume)

@@ -33,6 +33,7 @@ TEST_ROWS = "the test examples"  # the record's words where the validation data 
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),
+    "averaging": (str,),
     **dict.fromkeys(("target", "validation"), (str,)),  # which rows the validation columns of the history come from
     **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "seconds"), (int, float)),
     **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source", "split", "standardization"), (dict,)),
@@ -41,7 +42,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _UNITS = {"regression": "number", "multilabel": "label"}  # what an output stands for
 _NULL = tuple(name for name in MEASURES if name != "cost")  # the columns that may hold null in place of nan
 # The columns that older files lack, with what they then hold.
-_ADDED = {name: None for name in MEASURES if name.endswith(("label_accuracy", "r2"))} | {"waiting": 0.0}
+_ADDED = {
+    **{name: None for name in MEASURES if name.endswith(("label_accuracy", "r2"))},
+    "waiting": 0.0,
+    "averaging": "",
+}
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "instruction_set": backend.instruction_set,
         "threads": last and last.threads,
         "inputs": last and last.inputs,
+        "averaging": last and last.averaging,
         "seconds": sum(trainer.history["seconds"]),
         "train": {name: number(getattr(last, name)) for name in Evaluation._fields} if last else None,
         **provenance.software(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.evaluation import Squares, total_squares
+from fastnet.evaluation import Squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Ints
@@ -34,24 +33,25 @@ class Selection(NamedTuple):
         source = self.examples.source
         return len(self.rows) if source is None else source.n_rows
 
-    def variance(self, layers: Ints, is_over: Callable[[], bool]) -> float:
-        """Return the variance of the targets to train on, summed over the outputs; nan if the task is not regression.
+    def squares(self, layers: Ints, is_over: Callable[[], bool]) -> Squares | None:
+        """Return the squares of the targets to train on, which R2 needs; None if the task is not regression.
 
-        The trainer computes R2 from it. A source is read until `is_over` says to stop.
+        A source is read until `is_over` says to stop. The targets of a stream are unknown.
         """
         if layers[-1, c.TASK] != c.REGRESSION:
-            return math.nan
+            return None
         _, y, weights, source = self.examples
+        squares = Squares(layers)
         if isinstance(source, StreamRows):
-            return 0.0  # unknown: R2 is then nan
+            return squares
         if source is not None:
-            squares = Squares(layers)
             for part in source.targets(is_over):
                 squares.add(part, ALL_ONE)
-            return squares.total / max(squares.weight, 1.0)
+            return squares
         if len(self.rows) < len(y):
             y, weights = y[self.rows], weights[self.rows] if weights.size else weights
-        return total_squares(layers, y, weights) / (float(weights.sum()) if weights.size else len(y))
+        squares.add(y, weights)
+        return squares
 
 
 def select(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnet.names import BatchSize, Sparse, Threads
 from fastnet.network import Network
 from fastnet.training.optimizers import Optimizer
 from fastnet.training.schedules import Schedule
+
+if TYPE_CHECKING:  # only trainings of several processes need this module
+    from fastnet.training.averaging import Averaging, Communicator
 
 
 class TrainerSettings:
@@ -33,6 +38,8 @@ class TrainerSettings:
     _seed: int | np.random.Generator | None
     _threads: Threads
     _sparse: bool | None
+    _communicator: Communicator | None
+    _averaging: Averaging | None
 
     @property
     def network(self) -> Network:
@@ -93,3 +100,13 @@ class TrainerSettings:
     def sparse(self) -> Sparse:
         """Whether `fit` compresses dense inputs, as given. The history says which epochs had compressed inputs."""
         return "auto" if self._sparse is None else self._sparse
+
+    @property
+    def communicator(self) -> Communicator | None:
+        """The communicator of the processes that train this network together, or None."""
+        return self._communicator
+
+    @property
+    def averaging(self) -> Averaging | None:
+        """What the processes average, and how often. None without a communicator."""
+        return self._averaging

@@ -58,6 +58,23 @@ class FitSoFar:
 
 
 @dataclass(frozen=True)
+class Process:
+    """One of the processes that train a network together.
+
+    Attributes
+    ----------
+    rank, size : int
+        The number of the process, from 0, and the number of all processes.
+    every : int or None
+        After how many updates the processes average, once that is chosen.
+    """
+
+    rank: int
+    size: int
+    every: int | None
+
+
+@dataclass(frozen=True)
 class TrainingState:
     """A copy of everything in a trainer that changes during a training, with the settings.
 
@@ -87,6 +104,8 @@ class TrainingState:
         The records of the whole epochs.
     fit : FitSoFar or None
         The fit that runs, or that was interrupted.
+    process : Process or None
+        Which of several processes the state belongs to. None for a training on one process.
     """
 
     network: Network
@@ -102,6 +121,7 @@ class TrainingState:
     totals: Totals | None
     history: Sequence[Epoch]
     fit: FitSoFar | None
+    process: Process | None = None
 
 
 def has_state(callback: Callback) -> bool:

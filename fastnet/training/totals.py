@@ -79,6 +79,7 @@ def _record(
         backend_reason=fit.engine.reason,
         threads=fit.updates.n_threads,
         inputs=fit.inputs,
+        averaging=fit.averaging,
     )
 
 

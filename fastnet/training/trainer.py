@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, has_no
 from fastnet.training.selection import Selection, select
 from fastnet.training.spread import warn_of_spread
 from fastnet.training.state import FitSoFar
+
+if TYPE_CHECKING:
+    from fastnet.training.averaging import Averaging, Communicator
 
 
 class Trainer(TrainingLoop):
@@ -74,6 +77,12 @@ class Trainer(TrainingLoop):
         Whether `fit` first compresses dense inputs: it keeps only the entries that are not zero, with 8 bytes for each
         in float32. "auto" compresses where that is faster: for floats on a compiled backend, with at least 64 inputs,
         at least 8 epochs, and at most 40% of the entries not zero. Sparse inputs always stay sparse.
+    communicator : Communicator, optional
+        A communicator of mpi4py, such as MPI.COMM_WORLD. Its processes train one network together, each with a trainer
+        of the same settings and with rows of its own. All of them call `fit`. None: this process trains alone.
+    averaging : "auto", int or Averaging
+        With a communicator: 1 averages the gradients in each update, 16 averages the parameters every 16 updates.
+        "auto" chooses from measured times. `fastnet.distributed.Averaging` has more settings.
 
     Attributes
     ----------
@@ -114,6 +123,8 @@ class Trainer(TrainingLoop):
         seed: int | np.random.Generator | None = None,
         threads: Threads = 1,
         sparse: Sparse = "auto",
+        communicator: Communicator | None = None,
+        averaging: Averaging | int | Literal["auto"] = "auto",
     ) -> None:
         self._network = checks.instance("network", network, Network)
         self._optimizer = as_optimizer(optimizer)
@@ -129,6 +140,12 @@ class Trainer(TrainingLoop):
         choose(backend, threads)  # raises now if the backend is missing, before the user loads data
         self._backend, self._threads = backend, threads
         self._seed, self._rng = seed, checks.generator(seed)
+        self._communicator = self._averaging = None
+        if communicator is not None or averaging != "auto":
+            from fastnet.training.averaging import checked, generator_of_process  # few trainings need this module
+
+            self._communicator, self._averaging = checked(communicator, averaging)
+            self._rng = generator_of_process(self._rng, seed, communicator)
         self._layers = with_dropout(network.layers, self._dropout, draw_keys(self._dropout, self._rng))
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         self._state = OptimizerState(settings, moments)
@@ -219,7 +236,7 @@ class Trainer(TrainingLoop):
         Raises
         ------
         ValueError, TypeError
-            An argument is invalid.
+            An argument is invalid, or differs between the processes of a communicator.
         DivergedError
             The cost, a parameter or the optimiser's state is not finite. The network gets back the parameters from
             before the update that caused this.
@@ -227,27 +244,32 @@ class Trainer(TrainingLoop):
             Ctrl-C was pressed. The last update is complete.
         RuntimeError
             This trainer is already in a fit: another thread or a callback called this method.
+        Exception
+            With a communicator, each process raises the error of the first process that failed, with its name.
         """
-        resumed = self._fit_to_finish(epochs)
-        epochs = checks.whole_number("epochs", resumed.epochs if resumed else epochs, 0, MAX_EPOCHS)
-        split = checks.validation_split(validation_split, validation_data is not None)
-        check_source(x, epochs, self._schedule, split)
-        examples = check_examples(self._network, x, y, sample_weight)
-        warn_of_spread(examples.x, checks.column_names(x))
-        validation = check_validation_data(self._network, validation_data)
-        horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
-        # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
-        with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
-            if split and self._split_seed is None and resumed is None:
-                self._split_seed = int(self._rng.integers(2**63))
-            selection = select(examples, self._layers, class_weight, split, self._split_seed)
-            fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation, resumed)
-            if resumed is not None:
-                check_resumed(fit, resumed)
-            with self._running_fit(fit):
-                self._run(fit, resumed, at_end)
-                at_end.close()
-            fit.end(self._kept)
+        with self._processes() as ranks:
+            resumed = self._fit_to_finish(epochs)
+            epochs = checks.whole_number("epochs", resumed.epochs if resumed else epochs, 0, MAX_EPOCHS)
+            split = checks.validation_split(validation_split, validation_data is not None)
+            check_source(x, epochs, self._schedule, split)
+            examples = check_examples(self._network, x, y, sample_weight)
+            warn_of_spread(examples.x, checks.column_names(x))
+            validation = check_validation_data(self._network, validation_data)
+            horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
+            # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
+            with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
+                if split and self._split_seed is None and resumed is None:
+                    self._split_seed = int(self._rng.integers(2**63))
+                selection = select(examples, self._layers, class_weight, split, self._split_seed)
+                fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation, resumed)
+                if resumed is not None:
+                    check_resumed(fit, resumed)
+                with self._running_fit(fit):
+                    if ranks is not None:
+                        self._join(fit, ranks)
+                    self._run(fit, resumed, at_end)
+                    at_end.close()
+                fit.end(self._kept if ranks is None else None)
         return self.history
 
     def partial_fit(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Epoch:
@@ -257,6 +279,8 @@ class Trainer(TrainingLoop):
         are those of `fit`.
         """
         self._refuse_unfinished("finish it with fit(x, y)")
+        if self._has_company():
+            raise ValueError("partial_fit trains on one process: give each process' rows to fit")
         check_source(x, 1, self._schedule)
         examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
@@ -313,5 +337,6 @@ class Trainer(TrainingLoop):
             callbacks=as_callbacks(callbacks),
             interrupts=interrupts,
             validation=validation,
-            kept=self._kept,
+            kept=None if self._has_company() else self._kept,
+            averages=self._has_company(),
         )

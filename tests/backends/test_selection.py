@@ -344,6 +344,24 @@ def test_numba_compiles_once_for_all_inputs() -> None:
     assert python(SPECIALISATIONS).strip() == "[1, 1]"  # bytes and floats share a specialisation
 
 
+FIRST_USE = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from fastnet.backends import selection
+at_once = threading.Barrier(8)
+def first(k):
+    at_once.wait()
+    return hasattr(selection.get(NAME), "COMPRESSION_PAYS")
+with ThreadPoolExecutor(8) as pool:
+    print(all(pool.map(first, range(8))))
+"""
+
+
+def test_threads_may_use_a_backend_for_the_first_time_together(name: str) -> None:
+    """No thread gets a module that another thread has imported only in part."""
+    assert python(f"NAME = {name!r}\n" + FIRST_USE).strip() == "True"
+
+
 FORK = """
 import os, time, sys
 import numpy as np, fastnet

@@ -34,6 +34,7 @@ CALLS = {  # a small run of each command
     "backends": ("backends",),
     "data": ("data", "flowers.csv"),
     "convert": ("convert", "flowers.csv", "shards"),
+    "scale": ("scale", "--plan", "--layers", "8,4,3", "--batch-size", "16", "--backend", "numpy"),
 }
 COMMANDS = list(entry.parser().commands)
 COMMAND_LINE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"

@@ -12,7 +12,7 @@ import pytest
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 if not REFERENCE.is_dir():
     pytest.skip("docs/ is not beside tests/", allow_module_level=True)
-MODULES = ("", ".backends", ".data", ".insight", ".plots", ".report", ".search", ".sklearn")
+MODULES = ("", ".backends", ".data", ".distributed", ".insight", ".plots", ".report", ".search", ".sklearn")
 
 
 def listed() -> set[str]:

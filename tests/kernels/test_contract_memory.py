@@ -50,7 +50,7 @@ class Guarded:
 
 
 def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int, poison: float) -> list[kc.Array]:
-    """Call predict, gradient and train with guarded buffers and workspaces full of `poison`. Return the results."""
+    """Call the functions with guarded buffers and workspaces full of `poison`. Return the results."""
     rows, slots = len(k.x), rule.slots()
     guarded = Guarded(fill, shift)
     given = [k.net, k.params, k.x, k.y, k.weights]
@@ -72,10 +72,14 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
     call = c.TrainCall(net, moved, state, *data, *run, work, c.team(1), 0)
     total = backend.train(call)
 
+    updated, kept = guarded.copy(params), guarded.copy(np.full((slots, len(params)), 0.01, params.dtype))
+    grad.flags.writeable = False
+    backend.update(net, updated, kept, grad, optimizer, 0.1, 1)
+
     guarded.assert_intact()
     after = [net, params, x, y, weights, order, rates, optimizer]
     cmp.assert_same_bits(after, given + vectors)
-    return [out, np.array(cost), grad, moved, state, np.array(total), progress, report]
+    return [out, np.array(cost), grad, moved, state, np.array(total), progress, report, updated, kept]
 
 
 @kc.pairs("rule", "dtype", "inputs", "targets", "task", "weights", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])

@@ -62,7 +62,7 @@ def safetensors_networks() -> list[Document]:
 
 def runs() -> list[Document]:
     """Return a run of two epochs, with and without the initial network."""
-    texts = {"backend": "cython", "backend_reason": "", "inputs": "dense"}
+    texts = {"backend": "cython", "backend_reason": "", "inputs": "dense", "averaging": ""}
     history = {name: [texts.get(name, 1), texts.get(name, 0.5)] for name in FIELDS}
     history["accuracy"] = [None, 0.5]
     record = {"format": FORMAT, "optimizer": "adam", "learning_rate": 0.1, "seconds": 1.5, "data": "mnist-5k"}

@@ -329,7 +329,7 @@ def test_the_history_has_every_field(name: str) -> None:
     assert set(columns) == {
         "epoch", "cost", "accuracy", "label_accuracy", "r2", "validation_cost", "validation_accuracy",
         "validation_label_accuracy", "validation_r2", "seconds", "examples", "examples_per_second", "learning_rate",
-        "waiting", "backend", "backend_reason", "threads", "inputs",
+        "waiting", "backend", "backend_reason", "threads", "inputs", "averaging",
     }  # fmt: skip
     assert all(len(values) == 3 for values in columns.values())
     assert columns["backend"] == [name] * 3
@@ -337,6 +337,7 @@ def test_the_history_has_every_field(name: str) -> None:
     assert columns["learning_rate"] == [0.1] * 3
     assert columns["threads"] == [1] * 3
     assert columns["inputs"] == ["dense"] * 3
+    assert columns["averaging"] == [""] * 3
     assert all(rate > 0 for rate in columns["examples_per_second"])
     assert [math.isnan(value) for value in columns["validation_cost"]] == [True, True, False]
     text = history.to_json()

@@ -11,6 +11,7 @@ import pytest
 from trainer_cases import SCHEDULES, X, Y, bits, make
 
 from fastnet import Adam, Callback, Cosine, Momentum, Network, Schedule, Trainer
+from fastnet.training.averaging import Averaging
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
@@ -65,6 +66,8 @@ def test_the_default_learning_rate_depends_on_the_optimiser(optimizer: str, rate
         ({"shuffle": "no"}, "shuffle 'no'"),
         ({"seed": "a"}, "seed 'a'"),
         ({"seed": -1}, "seed -1"),
+        ({"averaging": 16}, "averaging needs several processes: give a communicator too"),
+        ({"communicator": 4}, "communicator MPI.COMM_WORLD 4"),
     ],
 )
 def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) -> None:
@@ -72,6 +75,27 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
         make(**arguments)
     assert "\n" not in str(caught.value)
     assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
+
+
+class OneProcess:
+    """The communicator of a process that is alone."""
+
+    rank, size = 0, 1
+
+    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
+        recvbuf[...] = sendbuf
+
+    def allgather(self, sendobj: Any) -> list[Any]:
+        return [sendobj]
+
+    def bcast(self, obj: Any, root: int = 0) -> Any:
+        return obj
+
+
+@pytest.mark.parametrize("averaging", ["often", 1.5, True, 0])
+def test_an_impossible_averaging_is_refused(averaging: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"averaging must be 'auto', a whole number or|every must be"):
+        make(communicator=OneProcess(), averaging=averaging)
 
 
 def test_every_setting_is_a_documented_property() -> None:
@@ -86,6 +110,8 @@ def test_every_setting_is_a_documented_property() -> None:
         "shuffle": False,
         "backend": "numpy",
         "threads": "auto",
+        "communicator": OneProcess(),
+        "averaging": Averaging(16, warmup=1),
     }
     network = Network([6, 5, 3])
     for more in ({"seed": 3, "sparse": "auto"}, {"seed": np.random.default_rng(0), "sparse": True}):
