@@ -237,6 +237,7 @@ def join(fit: Fit, ranks: Ranks, averaging: Averaging, every: int | None, facts:
     if fit.feed is not None and fit.n_batches == 0:
         raise ValueError("a stream has no known length, so processes cannot share it: give each a Source to read again")
     updates, validation = fit.updates, fit.validation
+    fit.ranks = ranks
     updates.interrupts = Interrupts()  # kernels go on after Ctrl-C until the processes meet
     ranks.meet()
     facts = {**facts, "the validation data": "given" if validation is not None else "not given"}
