@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # only trainings of several processes need these modules
     from fastnet.training.ranks import Ranks
     from fastnet.training.ranks_fit import CommonFit
 
+_ALONE = nullcontext()
+
 
 class TrainingLoop(ResumableTrainer):
     """The third part of a trainer: it trains the epochs of a fit, which `Trainer` has prepared."""
@@ -126,7 +128,7 @@ class TrainingLoop(ResumableTrainer):
         Raises RuntimeError if this trainer is already in a fit, whose exchanges another fit would mix up.
         """
         if self._communicator is None or not self._has_company():
-            return nullcontext()
+            return _ALONE
         if self._kept.running is not None:
             raise RuntimeError("a callback called fit of its own trainer, but processes cannot begin a fit in a fit")
         from fastnet.training.ranks import Ranks
@@ -157,7 +159,7 @@ class TrainingLoop(ResumableTrainer):
             ranks.meet(
                 interrupted=interrupts.pending,
                 stopped=self._stopped,
-                n_updates=fit.chunks.next_size,
+                n_updates=common.next_size,
                 rate=self.learning_rate,
                 digest=digest,
             )
