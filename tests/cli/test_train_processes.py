@@ -91,7 +91,7 @@ def test_an_error_of_process_0_alone_ends_all_within_two_seconds_of_it(trained: 
     failed = train(2, "--data", folder / "table.csv", "--save", folder / "missing" / "a.npz")
     assert failed.status == 2
     assert len(re.findall("error: .*cannot be written", failed.err)) == 1
-    assert failed.seconds < whole.seconds + 10  # it does not hang; the two seconds are measured in test_mpi.py
+    assert failed.seconds < whole.seconds + 10  # it does not hang; the two seconds are measured in test_mpiexec.py
 
 
 def test_one_process_is_no_place_for_averages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

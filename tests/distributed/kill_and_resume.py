@@ -1,4 +1,4 @@
-"""The program of test_mpi.py: a training of several processes, whole, killed or resumed.
+"""The program of test_mpiexec.py: a training of several processes, whole, killed or resumed.
 
 python kill_and_resume.py gradients|parameters whole|killed|resumed FOLDER. It prints a line for each process.
 """
