@@ -209,6 +209,18 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in listed.items() if value is not None}
 
 
+def keep_choice(args: argparse.Namespace, trainer: Trainer) -> None:
+    """Write into the run.toml of --out what the processes averaged, so that a repeated run does not choose anew."""
+    process = trainer.state().process
+    if args.out is None or process is None or args.averaging not in (None, "auto"):
+        return
+    path = os.path.join(args.out, FILE)
+    found = read_configuration(path)
+    if process.every is not None:
+        found.options["averaging"] = process.every
+        found.save(path)
+
+
 # -- a repeated run ----------------------------------------------------------------------------------------------------
 
 
@@ -217,11 +229,10 @@ def compare(args: argparse.Namespace, now: Configuration) -> None:
 
     With --resume, other data are an error.
     """
-    path = args.config if args.resume is None else os.path.join(args.out, FILE)
+    path = _file_of(args)
     if path is None:
         return
     then = read_configuration(path)
-    _compare_processes(args, then, now, shown(path))
     name, old, new = shown(path), then.record.get("data", {}), now.record["data"]
     reading = (option for option in DATA_OPTIONS if option not in _PATHS)
     reads_alike = all(then.options.get(option) == now.options.get(option) for option in reading)
@@ -240,16 +251,25 @@ def compare(args: argparse.Namespace, now: Configuration) -> None:
         say(f"fastnet: note: the last bits may differ from those of {name}: {', '.join(changes)}")
 
 
-def _compare_processes(args: argparse.Namespace, then: Configuration, now: Configuration, name: str) -> None:
-    """Warn if another number of processes trains than trained before. With --resume, that is an error."""
-    old, new = (found.record.get(RUN, {}).get("processes", 1) for found in (then, now))
+def check_processes(args: argparse.Namespace) -> None:
+    """Warn if another number of processes trains than that of the file of --config. With --resume it is an error."""
+    path = _file_of(args)
+    if path is None:
+        return
+    old = read_configuration(path).record.get(RUN, {}).get("processes", 1)  # earlier versions had one process
+    new = 1 if args.communicator is None else args.communicator.size
     if new == old:
         return
-    message = f"the training of {name} had {_processes(old)}, and this one has {_processes(new)}"
+    message = f"the training of {shown(path)} had {_processes(old)}, and this one has {_processes(new)}"
     if args.resume is not None:
-        how = "without mpiexec" if old == 1 else f"with mpiexec -n {old}"
-        raise ValueError(f"{message}: run fastnet train --resume {how}")
+        how = "without mpiexec" if old == 1 else f"under mpiexec -n {old}"
+        raise ValueError(f"{message}: run the command {how}")
     warn(f"{message}: it trains on other batches, with other results")
+
+
+def _file_of(args: argparse.Namespace) -> str | None:
+    """Return the path of the file that the options come from."""
+    return args.config if args.resume is None else os.path.join(args.out, FILE)
 
 
 def _processes(n: object) -> str:

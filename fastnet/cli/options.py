@@ -227,7 +227,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 def add_model_option(command: argparse.ArgumentParser) -> None:
     """Add --model."""
-    command.add_argument("--model", required=True, metavar="FILE.npz", help="a network that fastnet train --save wrote")
+    command.add_argument(
+        "--model", required=True, metavar="FILE.npz", help="a network that fastnet train --save wrote, or an ensemble"
+    )
 
 
 def add_backend_option(command: argparse._ActionsContainer) -> None:
@@ -243,14 +245,14 @@ def add_threads_option(command: argparse._ActionsContainer, shared: str, default
     """Add --threads. `shared` is what the threads share."""
     command.add_argument(
         "--threads",
-        type=_number_or_text,
+        type=number_or_text,
         default=default,
         metavar="N",
         help=f"number of threads that share {shared}, or auto (default: %(default)s)",
     )
 
 
-def _number_or_text(text: str) -> int | str:
+def number_or_text(text: str) -> int | str:
     """Return a number, or the text if it is not a number. The library checks both."""
     try:
         return int(text)

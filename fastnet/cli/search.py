@@ -110,15 +110,12 @@ def run(args: argparse.Namespace) -> int:
     data = SearchData(args, load_data(args), spaces)
     if not args.json:
         print_result(args, facts(_about(args, data, choice)), {})
-    found = _searched(args, data)
-    if args.out is not None:
-        _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
-    best = data.for_raw_rows(found.refit().network)
+    found, best = _searched(args, data)
     saved: Network | Ensemble = best
     if args.ensemble is not None:
         saved = Ensemble([data.for_raw_rows(network) for network in found.ensemble(args.ensemble)])
     _write(args, found, data, best, saved)
-    text, test = evaluate(saved, data.data, args.backend)
+    text, test = evaluate(saved, data.data, args.backend, 1)
     record = {**_record(args, found, data), "test": test, **_written(args)}
     if args.out is not None:
         _write_bytes(os.path.join(args.out, RECORD), json_text(record).encode())
@@ -186,13 +183,13 @@ def _choices(data: SearchData) -> list[str]:
     return [name.replace("_", " ") for name in choices]
 
 
-def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
-    """Search. After Ctrl-C say how to go on."""
+def _searched(args: argparse.Namespace, data: SearchData) -> tuple[SearchResult, Network]:
+    """Search, write the table, and train the best setting on all rows. After Ctrl-C say how to go on."""
     metric = args.metric or ("r2" if data.data.task == "regression" else "accuracy")
     stages, already = _stages(args, data), finished(args.out)
     with SearchProgress(stages, args.seeds, metric, quiet=args.quiet, already=already) as progress:
         try:
-            return search(
+            found = search(
                 data.spaces,
                 data.x,
                 data.y,
@@ -208,6 +205,10 @@ def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
                 keep=max(_SEARCH["keep"], args.ensemble or 0),
                 on_finished=progress,
             )
+            progress.close()
+            if args.out is not None:
+                _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
+            return found, data.for_raw_rows(found.refit().network)
         except KeyboardInterrupt:
             kept = "nothing is saved, since --out is not given"
             if args.out is not None:

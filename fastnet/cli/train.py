@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     """Train, test and write the files, or print the configuration. Return the exit status."""
     choice = backends.resolve(args.backend)
+    configuration.check_processes(args)
     data = load_data(args, may_be_large=True)
     recipe = recipe_for(data)
     use_defaults(args, data, recipe)
@@ -88,6 +89,7 @@ def _finish(args: argparse.Namespace, fitting: Fitting) -> None:
     results.write_training(args, trainer, done)
     text, done.record["test"] = evaluate(done.network, data, args.backend, args.threads)
     results.write_test(args, done, data)
+    configuration.keep_choice(args, trainer)
     resuming.end(args)
     summary = facts(_summary(fitting, done.network, _written(args)))
     print_result(args, f"{summary}\n{text}", {**done.record, **_written(args)})

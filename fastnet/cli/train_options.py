@@ -18,6 +18,7 @@ from fastnet.cli.options import (
     add_table_options,
     add_threads_option,
     defaults,
+    number_or_text,
     real,
     widths,
 )
@@ -210,7 +211,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add_sparse_option(group)
     group.add_argument(
         "--averaging",
-        type=_threads,
+        type=number_or_text,
         metavar="N",
         help="for mpiexec -n 4 fastnet train: average the parameters of the processes every N updates; 1: the "
         "gradients in each update; auto: choose from measured times (default: auto)",

@@ -3,6 +3,7 @@
 from fastnet.distributed.cost import Cluster, allreduce_seconds
 from fastnet.distributed.in_threads import ThreadCommunicator, in_threads
 from fastnet.distributed.measuring import measured_cluster, measured_work
+from fastnet.distributed.mpi import world
 from fastnet.distributed.plan import Point, Work, plan
 from fastnet.training.averaging import Averaging, Communicator
 
@@ -18,4 +19,5 @@ __all__ = [
     "measured_cluster",
     "measured_work",
     "plan",
+    "world",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from fastnet import plots
-from fastnet.report.parts import FOOTER, NONE, Card, Facts, Page, Table, counted, picture
+from fastnet.report.parts import FOOTER, Card, Facts, Page, Table, counted, picture
 from fastnet.search import SearchResult
 from fastnet.search.records import Standing
-from fastnet.search.standing_texts import result_text, setting_line, standing_rows, value_text, varied
-from fastnet.text import duration, score
+from fastnet.search.standing_texts import metric_text, result_text, setting_line, standing_rows, value_text, varied
+from fastnet.text import duration
 
 MAX_ROWS = 200  # of the table; the file table.csv of `fastnet search --out` has all settings
 _WAYS = {
@@ -49,8 +49,8 @@ def _figures(found: SearchResult, best: Standing) -> Facts:
     """The key figures."""
     standings, metric = found.standings, found.request.metric
     return [
-        (f"best {_name(metric)}", NONE if math.isnan(best.mean) else score(metric, best.mean)),
-        ("standard error", NONE if math.isnan(best.mean) else score(metric, best.standard_error)),
+        (f"best {_name(metric)}", metric_text(metric, best.mean)),
+        ("standard error", metric_text(metric, best.standard_error)),
         ("settings", f"{len(standings):,}"),
         ("trainings", f"{len(standings) * found.request.seeds:,}"),
         ("training time", duration(sum(one.seconds for one in standings))),
@@ -108,18 +108,19 @@ def _parallel(found: SearchResult, best: Standing) -> Card:
 
 def _effects(found: SearchResult, best: Standing) -> Card:
     """The card of the effect of each parameter."""
-    names = varied(found.standings)
+    names, metric = varied(found.standings), _name(found.request.metric)
     if not names:
         return Card("effects", "What each parameter does", "No parameter varies.")
+    when = ", after the epochs that all settings have" if found.request.method == "halving" else ""
     return Card(
         "effects",
         "What each parameter does",
-        "The score against each parameter, with the mean and the spread over the settings. If the spread is larger "
-        "than the differences of the means, other parameters matter more.",
+        f"The {metric} of the settings against each parameter{when}, with the mean and the spread over the settings. "
+        "If the spread is larger than the differences of the means, other parameters matter more.",
         [
             picture(
                 plots.search_effects(found),
-                f"The score against {', '.join(name.replace('_', ' ') for name in names)}. The best setting has "
+                f"The {metric} against {', '.join(name.replace('_', ' ') for name in names)}. The best setting has "
                 f"{setting_line(best.setting, names)}.",
             )
         ],

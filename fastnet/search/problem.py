@@ -76,9 +76,10 @@ class Problem:
         arguments = {name: setting[name] for name in NETWORK if name in setting}
         meaning = {name: arguments[name] for name in ("output", "cost", "task") if name in arguments}
         width = self.n_out or 1
-        if self.n_classes and Network([1, 2], **meaning).task != "regression":
-            width = max(self.n_classes, 2)
-        elif not self.n_out and not self.n_classes and not meaning:
+        if self.n_classes:
+            if not meaning or Network([1, 2], **meaning).task != "regression":
+                width = max(self.n_classes, 2)
+        elif not self.n_out and not meaning:
             arguments["task"] = "regression"
         return Network([self.n_in, *hidden, width], seed=seed, **arguments)
 

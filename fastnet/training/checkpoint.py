@@ -105,7 +105,7 @@ class Checkpoint(Callback):
         with ExitStack() as alone:
             folder = make_folder(folder_of(self._folder, trainer.communicator))
             alone.enter_context(locked_folder(folder))
-            check_folders(self._folder, trainer.communicator, trainer.steps)
+            check_folders(self._folder, trainer.communicator, trainer.steps, trainer.resumed_from)
             self._last, self._last_time = _place(trainer), trainer.clock()
             self._writer = Writer(folder, self._keep, skips=trainer.communicator is None)
             self._alone = alone.pop_all()

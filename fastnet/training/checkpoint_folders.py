@@ -30,13 +30,19 @@ def written(folder: Path) -> list[Path]:
     return [path for each in (folder, *_of_processes(folder)) for _, path in numbered(each)] if folder.is_dir() else []
 
 
-def check_folders(folder: Path, communicator: Communicator | None, steps: int) -> None:
+def check_folders(folder: Path, communicator: Communicator | None, steps: int, resumed_from: Path | None) -> None:
     """Raise ValueError if a folder holds a whole checkpoint of a training with more than `steps` updates.
 
-    The checkpoints of a training on one process count for one on several, and the other way round.
+    The checkpoints of a training on one process count for one on several, and the other way round. If a process went on
+    from an update before its last checkpoint, since another process lacked that one, later checkpoints are removed.
     """
     check_folder(folder, steps)
-    for other in _of_processes(folder) if communicator is None else [folder_of(folder, communicator)]:
+    own = folder_of(folder, communicator)
+    if communicator is not None and resumed_from is not None and resumed_from.resolve() == own.resolve():
+        for number, path in numbered(own):
+            if number > steps:
+                path.unlink(missing_ok=True)
+    for other in _of_processes(folder) if communicator is None else [own]:
         check_folder(other, steps)
 
 

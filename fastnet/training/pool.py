@@ -7,6 +7,7 @@ run again, and Ctrl-C ends the running trainings at their next batch.
 
 from __future__ import annotations
 
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -51,16 +52,25 @@ class _Call(Generic[Data, Task, T]):
         return self.index, self.function(data, self.task)
 
 
-@dataclass(frozen=True)
-class _RemoteCall(Generic[Data, Task, T]):
-    """A call in another process, with the backend that is in use here."""
+class _RemoteCall(Generic[Data, T]):
+    """A call in another process, with the backend that is in use here.
 
-    call: _Call[Data, Task, T]
-    backend: str
+    It is pickled here and now: joblib would wait forever for a task that Dask cannot pickle.
+    """
+
+    def __init__(self, call: _Call[Data, Any, T], backend: str) -> None:
+        from joblib.externals.loky.backend.reduction import dumps  # takes functions that pickle does not take
+
+        self._index, self._backend = call.index, backend
+        self._pickled: bytes = dumps(call)
+
+    def __repr__(self) -> str:  # Dask's page of running tasks shows it
+        return f"training {self._index}"
 
     def __call__(self, data: Data | _InRay) -> tuple[int, T]:
-        with use_backend(self.backend):
-            return self.call(data.get() if isinstance(data, _InRay) else data)
+        call: _Call[Data, Any, T] = pickle.loads(self._pickled)
+        with use_backend(self._backend):
+            return call(data.get() if isinstance(data, _InRay) else data)
 
 
 @dataclass(frozen=True)
@@ -261,12 +271,12 @@ def _in_processes(
     import joblib
 
     backend = choose().name
-    left = {call.index: joblib.delayed(_RemoteCall(call, backend)) for call in calls}
+    left = {call.index: call for call in calls}
     losses = 0
     while left:
         running, shared = _prepared(engine, data)
         results = joblib.Parallel(n_jobs=workers, backend=running, return_as="generator_unordered", batch_size=1)(
-            call(shared) for call in list(left.values())
+            joblib.delayed(_RemoteCall(call, backend))(shared) for call in list(left.values())
         )
         try:
             with _aborting(results):

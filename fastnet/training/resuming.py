@@ -63,12 +63,18 @@ class ResumableTrainer(TrainerSettings):
         self._kept = Kept()
         self._resumed: FitSoFar | None = None  # the fit that a checkpoint has begun
         self._failed = False  # whether an error ended the last fit
+        self._resumed_from: Path | None = None  # the folder of the checkpoint that the trainer was made from
         self._every: int | None = None  # after how many updates the processes average, once that is chosen
 
     @property
     def is_resumable(self) -> bool:
         """Whether a training may go on from `state()`. It may not after an error, or after Ctrl-C in a callback."""
         return not self._failed
+
+    @property
+    def resumed_from(self) -> Path | None:
+        """The folder of the checkpoint from which `resume` made this trainer, or None."""
+        return self._resumed_from
 
     def clock(self) -> float:
         """Return a time in seconds, to measure how long a fit takes. Processes that train together see the same time.
@@ -230,7 +236,7 @@ class ResumableTrainer(TrainerSettings):
         """
         from fastnet.training.checkpoint_folders import newest  # imported here, since it imports fastnet.data
 
-        path, state = ("state()", folder) if isinstance(folder, TrainingState) else newest(folder, communicator)
+        path, state = (None, folder) if isinstance(folder, TrainingState) else newest(folder, communicator)
         network = state.network.copy()
         network.parameters = state.parameters
         if state.settings.get("schedule") is None and schedule is None:
@@ -244,7 +250,8 @@ class ResumableTrainer(TrainerSettings):
             trainer = cls._from_settings(network, state.settings, schedule, backend, communicator)
             trainer._go_on_from(dataclasses.replace(state, fit=fit))
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise _damaged(path, error) from error
+            raise _damaged(path or "state()", error) from error
+        trainer._resumed_from = None if path is None else path.parent
         return trainer
 
     @classmethod
