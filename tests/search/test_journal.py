@@ -156,7 +156,8 @@ def test_a_condition_that_changed_is_noticed(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_cut(finished_search: Path, tmp_path: Path, end: int) -> None:
     wanted = (finished_search / "journal.jsonl").read_bytes()
     (tmp_path / "journal.jsonl").write_bytes(wanted[:-end])
-    assert table(run(folder=tmp_path))[:12] == table(run())[:12]
+    for _ in range(2):  # the second call reads what the first one appended
+        assert table(run(folder=tmp_path))[:12] == table(run())[:12]
     assert len(lines(tmp_path)) == 13
 
 

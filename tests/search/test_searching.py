@@ -121,14 +121,14 @@ def test_each_training_has_callbacks_of_its_own() -> None:
     made: list[EarlyStopping] = []
 
     def callbacks(trial: Trial) -> list[Any]:
-        made.append(EarlyStopping(patience=1))
+        made.append(EarlyStopping(patience=2))
         return made[-1:]
 
-    found = run(callbacks=callbacks, budget=40)
+    found = run(space=SPACE | {"learning_rate": 0.3}, callbacks=callbacks, budget=40)
     assert len(made) == 12
     for record, stopping in zip(found.records, made, strict=True):  # the value is that of the restored parameters
         assert record.value == record.history["validation_accuracy"][(stopping.best_epoch or 0) - 1]
-    assert [record.epochs for record in found.records] == [min(40, (one.best_epoch or 0) + 1) for one in made]
+    assert [record.epochs for record in found.records] == [min(40, (one.best_epoch or 0) + 2) for one in made]
 
 
 @pytest.mark.parametrize("form", ["csr", "frame", "images", "float64", "two dtypes", "mapped"])
