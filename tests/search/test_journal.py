@@ -193,6 +193,7 @@ def test_a_file_of_the_user_is_never_lost(tmp_path: Path, content: bytes) -> Non
     with pytest.raises(DataError, match="is not the journal of a search"):
         run(folder=tmp_path)
     assert (tmp_path / "journal.jsonl").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
 
 
 def test_a_folder_is_for_one_search_at_a_time(tmp_path: Path) -> None:
