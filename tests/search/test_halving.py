@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from search_cases import SPACE, TIMES, X, Y, run
 
 from fastnet import EarlyStopping, ReduceOnPlateau
-from fastnet.search import Trial
+from fastnet.search import Record, Trial
 from fastnet.search.halving import ETA, rungs
+from fastnet.search.records import standings
+from fastnet.search.running import KeptNetworks
 
 
 @given(st.integers(1, 2000), st.integers(1, 500))
@@ -82,3 +84,16 @@ def test_settings_that_diverge_do_not_go_on() -> None:
     found = run(space=space, y=targets, x=X * 10, method="halving")
     assert {record.rung for record in found.records} == {0}
     assert all(np.isnan(record.value) and "no longer finite" in record.message for record in found.records)
+
+
+def test_the_networks_of_the_best_settings_are_kept_in_any_order_of_the_results() -> None:
+    """A setting on its way to the next rung may fall out of the best for a moment, and comes back whole."""
+    found = run(method="halving", trials=16, budget=9, keep=4)
+    best = [one.number for one in standings(found.records, lower_is_better=False)[:4]]
+    assert list(found.networks) == [(number, replicate) for number in best for replicate in (0, 1)]
+    kept, network = KeptNetworks(1, found.request, None), found.networks[best[0], 0]
+    parts = [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)]  # setting, replicate, rung
+    for number, replicate, rung in parts:
+        record = Record(Trial(number, replicate, {}, 0), 1, rung, 1.0 - number / 2, 0.0, {})
+        kept.add(record, network)
+    assert list(kept.networks()) == [(0, 0), (0, 1)]
