@@ -60,7 +60,7 @@ class Ensemble:
     >>> ensemble
     <Ensemble of 5 networks, 4 inputs, 3 outputs, classification, 335 parameters>
     >>> ensemble.predict([[0.1, 0.2, 0.3, 0.4]])
-    array([0])
+    array([2])
     """
 
     def __init__(self, networks: Iterable[Network]) -> None:

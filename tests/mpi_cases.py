@@ -37,7 +37,7 @@ needs_mpi = pytest.mark.skipif(
 )
 
 
-def mpiexec(n: int, *arguments: str | Path, seconds: float = 60, cwd: Path | None = None) -> Ended:
+def mpiexec(n: int, *arguments: str | int | Path, seconds: float = 60, cwd: Path | None = None) -> Ended:
     """Run `python ARGUMENTS` in n processes, and return how it ended. A program that hangs fails the test."""
     command = ["mpiexec", "-n", str(n), sys.executable, *map(str, arguments)]
     environment = os.environ | _SETTINGS | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

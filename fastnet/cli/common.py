@@ -143,7 +143,7 @@ def about_network(network: Model) -> dict[str, str]:
     if isinstance(network, Ensemble):
         n_in, n_out = network.sizes
         return {
-            "ensemble": f"{len(network)} networks with {n_in:,} inputs and {n_out:,} outputs: "
+            "ensemble": f"networks {len(network)}, inputs {n_in:,}, outputs {n_out:,}: "
             f"{network.n_parameters:,} parameters, {network.dtype}, cost {network.cost_description()}"
         }
     *hidden, output = network.activations_by_layer

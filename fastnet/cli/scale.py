@@ -106,14 +106,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _cluster(args: argparse.Namespace) -> tuple[Cluster, str]:
     """Return the machines that the options describe, and where the figures come from."""
-    straggler = checks.fraction("--straggler", args.straggler)
     is_given = args.latency is not None or args.bandwidth is not None
     if args.communicator is not None and not is_given:
-        found = measured_cluster(args.communicator, straggler)
+        found = measured_cluster(args.communicator, args.straggler)
         return found, f"measured between {args.communicator.size} processes of mpiexec"
     latency = Cluster.latency if args.latency is None else args.latency
     bandwidth = Cluster.bandwidth if args.bandwidth is None else args.bandwidth
-    return Cluster(latency, bandwidth, adding_speed(), straggler), "from the options" if is_given else ASSUMED
+    return Cluster(latency, bandwidth, adding_speed(), args.straggler), "from the options" if is_given else ASSUMED
 
 
 def _about(cluster: Cluster, origin: str) -> str:

@@ -41,8 +41,14 @@ class ParameterAxis:
     is_log: bool = False
 
     @classmethod
-    def of(cls, name: str, settings: Sequence[Mapping[str, Any]], spaces: Sequence[Mapping[str, Any]]) -> ParameterAxis:
-        """Return the axis of a parameter.
+    def of(
+        cls,
+        name: str,
+        settings: Sequence[Mapping[str, Any]],
+        spaces: Sequence[Mapping[str, Any]],
+        max_letters: int = MAX_LETTERS,
+    ) -> ParameterAxis:
+        """Return the axis of a parameter. Names of values have at most `max_letters` letters.
 
         Numbers from a distribution on a logarithmic scale have a logarithmic axis. So have candidates whose median is
         nearer to the geometric mean of the smallest and the largest than to their arithmetic mean.
@@ -54,7 +60,7 @@ class ParameterAxis:
         keys = sorted({_key(name, value) for value in found})
         places = {key: place for place, key in enumerate(keys)}
         values = np.array([places[_key(name, value)] for value in found], np.float64)
-        return cls(values, short_names([text for _, text in keys], MAX_LETTERS))
+        return cls(values, short_names([text for _, text in keys], max_letters))
 
     @property
     def few_values(self) -> NDArray[np.float64]:
@@ -78,21 +84,22 @@ class ParameterAxis:
             return list(zip(self.shares(places).tolist(), self.names, strict=True))
         values = self.few_values
         if not len(values):
-            values = self._round_numbers()
+            values = self._round_numbers(7)
         texts = [f"{100 * value:.4g}%" if is_share else f"{value:.4g}" for value in values]
         return list(zip(self.shares(values).tolist(), texts, strict=True))
 
-    def _round_numbers(self) -> NDArray[np.float64]:
-        """Return a few round numbers between the smallest and the largest value."""
+    def _round_numbers(self, most: int) -> NDArray[np.float64]:
+        """Return at most so many round numbers between the smallest and the largest value."""
         from matplotlib.ticker import LogLocator, MaxNLocator
 
         low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
         if self.is_log:
             subs = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
-            found = np.asarray(LogLocator(subs=subs, numticks=7).tick_values(low, high))
+            found = np.asarray(LogLocator(subs=subs, numticks=most).tick_values(low, high))
         else:
             found = np.asarray(MaxNLocator(4).tick_values(low, high))
-        return found[(found >= low) & (found <= high)]
+        found = found[(found >= low) & (found <= high)]
+        return found[:: -(-len(found) // most)]
 
     def apply(self, axis: Axis) -> None:
         """Give an axis of Matplotlib this scale and its ticks."""
@@ -100,13 +107,14 @@ class ParameterAxis:
             axis.set_ticks(range(len(self.names)), self.names)
             return
         axes: Any = axis.axes
-        few = self.few_values
+        ticks = self.few_values
         if self.is_log:
             axes.set_xscale("log")
-        if len(few):
-            axis.set_ticks(few, [f"{value:.4g}" for value in few])
+            ticks = ticks if len(ticks) else self._round_numbers(3)
+        if len(ticks):
+            axis.set_ticks(ticks, [f"{value:.4g}" for value in ticks])
             axis.set_ticks([], minor=True)
-        elif not self.is_log:
+        else:
             number_ticks(axis)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.plots import style
 from fastnet.plots.axes import LETTER, axes_for, figure_of, legend_above, legend_height
-from fastnet.plots.parameter_axis import ParameterAxis
+from fastnet.plots.parameter_axis import MAX_LETTERS, ParameterAxis
 from fastnet.plots.scales import number_ticks, percent_ticks
 from fastnet.plots.training import SCORES, VALIDATION, WIDE
 from fastnet.search.records import Record
@@ -67,8 +67,9 @@ def search_parallel(found: SearchResult, *, width: float = 8.0, ax: Axes | None 
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
-    settings = _settings(found)
-    columns = {name: ParameterAxis.of(name, settings, found.request.space) for name in _parameters(found)}
+    names, settings = _parameters(found), _settings(found)
+    letters = min(MAX_LETTERS, max(4, int(width / (len(names) + 1) / LETTER) - 1))  # that fit between two axes
+    columns = {name: ParameterAxis.of(name, settings, found.request.space, letters) for name in names}
     scores = np.array([one.score for one in found.standings])
     sign = -1 if found.request.lower_is_better else 1
     columns["score"] = ParameterAxis(scores, [], _is_wide(found.request.metric, scores))

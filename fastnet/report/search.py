@@ -8,7 +8,15 @@ from fastnet import plots
 from fastnet.report.parts import FOOTER, Card, Facts, Page, Table, counted, picture
 from fastnet.search import SearchResult
 from fastnet.search.records import Standing
-from fastnet.search.standing_texts import metric_text, result_text, setting_line, standing_rows, value_text, varied
+from fastnet.search.standing_texts import (
+    metric_text,
+    metric_title,
+    result_text,
+    setting_line,
+    standing_rows,
+    value_text,
+    varied,
+)
 from fastnet.text import duration
 
 MAX_ROWS = 200  # of the table; the file table.csv of `fastnet search --out` has all settings
@@ -33,7 +41,7 @@ def page(found: SearchResult, data: str) -> Page:
         what=settings,
         data=data,
         sentence=f"{settings}, {_WAYS[request.method]}, each trained with {counted(request.seeds, 'seed')}. The best "
-        f"setting has the best {_name(request.metric)} after one standard error is counted against it.",
+        f"setting has the best {metric_title(request.metric)} after one standard error is counted against it.",
         warning=warning,
         figures=_figures(found, best),
         cards=[_best(found, best), _curves(found, best), _parallel(found, best), _effects(found, best), _table(found)],
@@ -41,15 +49,11 @@ def page(found: SearchResult, data: str) -> Page:
     )
 
 
-def _name(metric: str) -> str:
-    return metric.replace("_", " ")
-
-
 def _figures(found: SearchResult, best: Standing) -> Facts:
     """The key figures."""
     standings, metric = found.standings, found.request.metric
     return [
-        (f"best {_name(metric)}", metric_text(metric, best.mean)),
+        (f"best {metric_title(metric)}", metric_text(metric, best.mean)),
         ("standard error", metric_text(metric, best.standard_error)),
         ("settings", f"{len(standings):,}"),
         ("trainings", f"{len(standings) * found.request.seeds:,}"),
@@ -64,7 +68,7 @@ def _best(found: SearchResult, best: Standing) -> Card:
     return Card(
         "best",
         "The best setting",
-        f"Setting {best.number}: {_name(metric)} {result_text(best, metric)} on the rows held out, over "
+        f"Setting {best.number}: {metric_title(metric)} {result_text(best, metric)} on the rows held out, over "
         f"{counted(found.request.seeds, 'training')} of {counted(best.epochs, 'epoch')}.",
         facts=facts,
     )
@@ -79,7 +83,7 @@ def _curves(found: SearchResult, best: Standing) -> Card:
         [
             picture(
                 plots.search_curves(found),
-                f"Curves of the {_name(found.request.metric)} of all trainings against epochs. Those of setting "
+                f"Curves of the {metric_title(found.request.metric)} of all trainings against epochs. Those of setting "
                 f"{best.number} stand out: {result_text(best, found.request.metric)} after {best.epochs} epochs.",
             )
         ],
@@ -108,7 +112,7 @@ def _parallel(found: SearchResult, best: Standing) -> Card:
 
 def _effects(found: SearchResult, best: Standing) -> Card:
     """The card of the effect of each parameter."""
-    names, metric = varied(found.standings), _name(found.request.metric)
+    names, metric = varied(found.standings), metric_title(found.request.metric)
     if not names:
         return Card("effects", "What each parameter does", "No parameter varies.")
     when = ", after the epochs that all settings have" if found.request.method == "halving" else ""

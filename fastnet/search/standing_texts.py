@@ -30,6 +30,11 @@ def setting_line(setting: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(parts) or "the only setting"
 
 
+def metric_title(metric: str) -> str:
+    """Return what a metric is called in a sentence."""
+    return "R2" if metric == "r2" else metric.replace("_", " ")
+
+
 def metric_text(metric: str, value: float) -> str:
     """Return a value of the metric, such as "93.10%". A dash stands for a setting that diverged."""
     return "-" if math.isnan(value) else score(metric, value)
@@ -47,11 +52,10 @@ def standing_rows(found: Sequence[Standing], metric: str, most: int) -> list[lis
     """
     shown = found[:most]
     differ = len({one.epochs for one in found}) > 1
-    title = metric.replace("_", " ")
     columns: list[tuple[str, list[str]]] = [
         ("rank", [str(one.rank) for one in shown]),
         ("setting", [str(one.number) for one in shown]),
-        (title, [metric_text(metric, one.mean) for one in shown]),
+        (metric_title(metric), [metric_text(metric, one.mean) for one in shown]),
         ("std error", [metric_text(metric, one.standard_error) for one in shown]),
         ("score", [metric_text(metric, one.score) for one in shown]),
         *(

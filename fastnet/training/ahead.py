@@ -29,7 +29,7 @@ def rates_ahead(
     # A user's schedule may look at the network.
     if left == 1 or fit.callbacks or fit.validation is not None or type(schedule) not in OWN_SCHEDULES:
         return None
-    if fit.feed is not None or fit.common is not None:  # an epoch of a source has several windows
+    if fit.feed is not None or fit.ranks is not None:  # an epoch of a source has several windows
         return None
     n_batches = fit.n_batches
     count = min(left, fit.chunks.next_size() // n_batches)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Plan
 
@@ -31,11 +33,11 @@ class Chunks:
         self._seconds_per_example: float | None = None
         self.is_long = self._work >= LONG_BATCH or self._seconds > CHUNK_SECONDS
 
-    def next_size(self) -> int:
-        """Return the number of batches of the next chunk."""
+    def next_size(self, most: float = math.inf) -> int:
+        """Return the number of batches of the next chunk, which shall last at most `most` seconds."""
         if self._seconds_per_example is None:
             return max(1, FIRST_CHUNK // self._work)
-        return max(1, int(self._seconds / max(self._seconds_per_example * self._batch_size, 1e-7)))
+        return max(1, int(min(self._seconds, most) / max(self._seconds_per_example * self._batch_size, 1e-7)))
 
     def forget_speed(self) -> None:
         """Begin again with a first chunk."""

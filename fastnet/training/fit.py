@@ -32,7 +32,7 @@ from fastnet.training.selection import NO_ROWS, Selection
 from fastnet.training.windows import Window
 
 if TYPE_CHECKING:  # only trainings of several processes need this module
-    from fastnet.training.ranks_fit import CommonFit
+    from fastnet.training.ranks import Ranks
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
@@ -72,7 +72,7 @@ class Fit:
     fingerprint: dict[str, str] | None = None  # of the data, once it is needed
     has_warned: bool = False  # that the network does not learn
     averaging: str = ""  # the description for the history of what several processes average
-    common: CommonFit | None = None  # with other processes; None: this process trains alone
+    ranks: Ranks | None = None  # the exchanges with other processes; None: this process trains alone
 
     def batches_of_chunk(self, done: int, end: int) -> int:
         """Return the number of batches of the next chunk, from batch number `done` on, and before number `end`."""

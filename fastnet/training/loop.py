@@ -23,12 +23,17 @@ if TYPE_CHECKING:  # only trainings of several processes need these modules
     from fastnet.training.ranks import Ranks
     from fastnet.training.ranks_fit import CommonFit
 
+_ALONE = nullcontext()
+
 
 class TrainingLoop(ResumableTrainer):
     """The third part of a trainer: it trains the epochs of a fit, which `Trainer` has prepared."""
 
-    def _run(self, fit: Fit, resumed: FitSoFar | None, at_end: ExitStack) -> None:
-        """Train the epochs of a fit. `at_end` gets the callbacks' `on_fit_end`."""
+    def _run(self, fit: Fit, resumed: FitSoFar | None, at_end: ExitStack, common: CommonFit | None = None) -> None:
+        """Train the epochs of a fit, which may be `common` to several processes.
+
+        `at_end` gets the callbacks' `on_fit_end`.
+        """
         for callback in fit.callbacks:
             fit.hand_over(partial(callback.on_fit_begin, self, fit.info()))
             at_end.callback(fit.interrupts.hand_over, partial(callback.on_fit_end, self))
@@ -36,8 +41,8 @@ class TrainingLoop(ResumableTrainer):
             restore_callbacks(fit.callbacks, resumed.callbacks)
             self._resumed = None
         end, interrupts = int(fit.horizon[1]), fit.interrupts
-        if fit.common is not None:
-            self._run_together(fit, fit.common, end)
+        if common is not None:
+            self._run_together(fit, common, end)
             return
         while (left := end - self._epoch) > 0 and not interrupts.pending:
             if self._stopped and self._totals is None:  # a fit that was stopped within an epoch still ends this epoch
@@ -123,15 +128,17 @@ class TrainingLoop(ResumableTrainer):
         Raises RuntimeError if this trainer is already in a fit, whose exchanges another fit would mix up.
         """
         if self._communicator is None or not self._has_company():
-            return nullcontext()
+            return _ALONE
         if self._kept.running is not None:
             raise RuntimeError("a callback called fit of its own trainer, but processes cannot begin a fit in a fit")
         from fastnet.training.ranks import Ranks
 
         return Ranks(self._communicator)
 
-    def _join(self, fit: Fit, ranks: Ranks) -> None:
-        """Begin the fit together with the other processes."""
+    def _join(self, fit: Fit, ranks: Ranks | None) -> CommonFit | None:
+        """Begin the fit together with the other processes, if there are any."""
+        if ranks is None:
+            return None
         from fastnet.training.ranks_fit import digest, facts_of, join
 
         assert self._averaging is not None
@@ -140,8 +147,9 @@ class TrainingLoop(ResumableTrainer):
         facts["the epochs done"] = f"{self._epoch} and {0 if totals is None else totals.n_batches} batches"
         if totals is None:  # within an epoch, the processes may have parameters of their own
             facts["the network's parameters"] = digest(fit)
-        fit.common = join(fit, ranks, self._averaging, self._every, facts)
-        self._every = fit.common.every
+        common = join(fit, ranks, self._averaging, self._every, facts)
+        self._every = common.every
+        return common
 
     def _run_together(self, fit: Fit, common: CommonFit, end: int) -> None:
         """Train the epochs of a fit with other processes. All of them leave this loop after the same update."""
@@ -151,7 +159,7 @@ class TrainingLoop(ResumableTrainer):
             ranks.meet(
                 interrupted=interrupts.pending,
                 stopped=self._stopped,
-                n_updates=fit.chunks.next_size,
+                n_updates=common.next_size,
                 rate=self.learning_rate,
                 digest=digest,
             )

@@ -28,6 +28,7 @@ from fastnet.training.selection import NO_ROWS
 from fastnet.training.totals import Totals
 from fastnet.training.windows import Window
 
+PART_SECONDS = 1.0  # the longest time between two meetings: an error or Ctrl-C in one process waits this long
 MEASURED_SECONDS = 0.2  # an update is measured at most this long
 MEASURED_UPDATES = 16  # in a call of a measurement
 MEASURED_CALLS = 5
@@ -96,12 +97,16 @@ class CommonFit:
         self._weight += len(rows)
         return report
 
+    def next_size(self) -> int:
+        """Return how many updates this process would make before the next meeting."""
+        return self._fit.chunks.next_size(PART_SECONDS)
+
     def end_part(self, epoch: int, interrupted: bool, stopped: bool, is_average: bool) -> None:
         """Meet the other processes, and average the parameters if it is time for that or if the fit is stopped."""
         if self._gradients is not None and self._fit.watch is self._gradients:
             self._gradients.end_part(epoch)
         ranks, weight = self.ranks, self._weight
-        ranks.meet(interrupted=interrupted, stopped=stopped, weight=weight, n_updates=self._fit.chunks.next_size)
+        ranks.meet(interrupted=interrupted, stopped=stopped, weight=weight, n_updates=self.next_size)
         if self._fit.watch is self._alone and (is_average or ranks.is_stopped):
             assert self._average is not None
             self._average.average(weight)
@@ -237,6 +242,7 @@ def join(fit: Fit, ranks: Ranks, averaging: Averaging, every: int | None, facts:
     if fit.feed is not None and fit.n_batches == 0:
         raise ValueError("a stream has no known length, so processes cannot share it: give each a Source to read again")
     updates, validation = fit.updates, fit.validation
+    fit.ranks = ranks
     updates.interrupts = Interrupts()  # kernels go on after Ctrl-C until the processes meet
     ranks.meet()
     facts = {**facts, "the validation data": "given" if validation is not None else "not given"}

@@ -82,7 +82,7 @@ class ResumableTrainer(TrainerSettings):
         So a callback that does something every minute does it at the same update of all processes.
         """
         fit = self._kept.running
-        return time.monotonic() if fit is None or fit.common is None else fit.common.ranks.now
+        return time.monotonic() if fit is None or fit.ranks is None else fit.ranks.now
 
     # -- the state ---------------------------------------------------------------------------------------------
 

@@ -265,9 +265,7 @@ class Trainer(TrainingLoop):
                 if resumed is not None:
                     check_resumed(fit, resumed)
                 with self._running_fit(fit):
-                    if ranks is not None:
-                        self._join(fit, ranks)
-                    self._run(fit, resumed, at_end)
+                    self._run(fit, resumed, at_end, self._join(fit, ranks))
                     at_end.close()
                 fit.end(self._kept if ranks is None else None)
         return self.history

@@ -135,6 +135,10 @@ def test_a_page_of_the_search_is_written(
 
 WRONG: dict[str, tuple[list[str], str]] = {
     "no space": (["--space", "nowhere.toml"], "there is no file nowhere.toml"),
+    "a grid of a distribution": (
+        ["--method", "grid"],
+        "loguniform(0.01, 0.3), which --method grid cannot list: give a",
+    ),
     "a method": (["--method", "grind"], "grid"),
     "an ensemble": (["--ensemble", "3"], "--ensemble needs a file for the networks: give --save too"),
     "one network": (["--ensemble", "1", "--save", "x.npz"], "--ensemble must be at least 2, not 1"),

@@ -109,8 +109,34 @@ def test_the_same_number_of_processes_gives_the_same_bits(
     assert [bits for bits, _ in first] == [bits for bits, _ in second]
     parameters, moments, histories = zip(*(bits for _, bits in first), strict=True)
     assert len(set(parameters)) == len(set(histories)) == 1  # those of all processes, with the times
-    if getattr(averaging, "state", "average") == "average":
-        assert len(set(moments)) == 1
+    if moments[0]:  # of Adam and momentum
+        keeps = getattr(averaging, "state", "average") == "keep"
+        assert len(set(moments)) == (n if keeps else 1)
+    warmup = getattr(averaging, "warmup", 0)
+    assert histories[0].count(f"gradients of {n} processes") == (3 if averaging == 1 else warmup)
+
+
+@sizes
+def test_each_process_draws_its_own_order(n: int) -> None:
+    """Otherwise they would also drop out the same activations."""
+
+    class Rows(fastnet.Callback):
+        every = 1
+
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def on_batches(self, trainer: fastnet.Trainer, so_far: fastnet.EpochSoFar) -> None:
+            self.seen += so_far.rows.tolist()
+
+    def train(communicator: Any) -> list[int]:
+        rows = Rows()
+        make(communicator, averaging=4).fit(BYTES[:20], LABELS[:20], epochs=1, callbacks=[rows])
+        return rows.seen
+
+    seen = together(train, n)
+    assert all(sorted(rows) == list(range(20)) for rows in seen)
+    assert len(set(map(tuple, seen))) == n
 
 
 @sizes

@@ -233,20 +233,18 @@ def test_other_settings_in_one_process_are_refused_before_the_first_update(
 
 @sizes
 def test_another_version_in_one_process_is_refused(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastnet.training import loop
+    from fastnet.training import ranks_fit
 
-    real, old = loop.software, list[fastnet.Network]()
-    monkeypatch.setattr(
-        loop, "software", lambda fit: real(fit) | {"fastnet": "0.1.9"} if fit.network in old else real(fit)
-    )
+    real = ranks_fit.facts_of
+
+    def facts_of(trainer: Any, fit: Any, software: dict[str, str]) -> dict[str, str]:
+        return real(trainer, fit, software | ({"fastnet": "0.1.9"} if trainer.communicator.rank == n - 1 else {}))
 
     def train(communicator: Any) -> None:
         rows = rows_of(communicator.rank, n)
-        trainer = make(communicator)
-        if communicator.rank == n - 1:
-            old.append(trainer.network)
-        trainer.fit(BYTES[rows], LABELS[rows], epochs=2)
+        make(communicator).fit(BYTES[rows], LABELS[rows], epochs=2)
 
+    monkeypatch.setattr(ranks_fit, "facts_of", facts_of)
     found = outcomes(train, n)
     assert set(found) == {
         f"ValueError: the processes differ in the version of fastnet: {fastnet.__version__} in process 0 of {n}, "

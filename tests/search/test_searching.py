@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_settings_are_ranked_by_the_mean_less_one_standard_error(metric: Any, si
 
 
 def test_the_best_setting_is_good_with_all_seeds() -> None:
-    """A lucky training does not win, and a diverged one is last of all."""
+    """A lucky training does not win, a diverged one is last, and a later rung comes before all earlier ones."""
     values = {0: (0.99, 0.5, 0.7), 1: (0.72, 0.73, 0.72), 2: (0.9, 0.9, math.nan)}
     records = [
         Record(Trial(number, k, {}, k), 1, 0, value, 0.0, {}, "")
@@ -70,6 +71,8 @@ def test_the_best_setting_is_good_with_all_seeds() -> None:
         for k, value in enumerate(of_setting)
     ]
     assert [one.number for one in standings(records, False)] == [1, 0, 2]
+    later = [Record(Trial(3, k, {}, k), 3, 1, 0.2, 0.0, {}, "") for k in range(3)]  # a later rung of a halving
+    assert [one.number for one in standings([*records, *later], False)] == [3, 1, 0, 2]
 
 
 def test_the_same_rows_are_held_out_for_all_settings() -> None:
@@ -77,13 +80,15 @@ def test_the_same_rows_are_held_out_for_all_settings() -> None:
 
     def metric(network: Network, x: Any, y: Any) -> float:
         seen.append((x.tobytes(), y.tobytes()))
-        assert np.abs(np.bincount(y) / len(y) - np.bincount(Y) / len(Y)).max() < 1 / len(y)
+        assert np.abs(np.bincount(y) - np.bincount(Y) / 4).max() < 1  # the same share of each class
         return 0.5
 
-    run(validation=0.25, metric=metric)
-    assert len(seen) == 12
-    assert len(set(seen)) == 1
-    assert len(np.frombuffer(seen[0][1], np.int64)) == 30
+    for seed in range(4):
+        run(validation=0.25, metric=metric, seed=seed, trials=2)
+        assert len(seen) == 4
+        assert len(set(seen)) == 1
+        assert len(np.frombuffer(seen[0][1], np.int64)) == 30
+        seen.clear()
 
 
 def test_folds_hold_out_each_row_once() -> None:
@@ -91,7 +96,8 @@ def test_folds_hold_out_each_row_once() -> None:
     held: dict[int, list[bytes]] = {}
 
     def metric(network: Network, x: Any, y: Any) -> float:
-        held.setdefault(len(held) % 3, []).extend(row.tobytes() for row in x)
+        held[len(held)] = [row.tobytes() for row in x]
+        assert np.abs(np.bincount(y) - np.bincount(Y) / 3).max() <= 1
         return 0.5
 
     found = run(validation=3, seeds=3, trials=1, metric=metric, sample_weight=weights, keep=1)
@@ -115,16 +121,18 @@ def test_each_training_has_callbacks_of_its_own() -> None:
     made: list[EarlyStopping] = []
 
     def callbacks(trial: Trial) -> list[Any]:
-        made.append(EarlyStopping(patience=1))
+        made.append(EarlyStopping(patience=2))
         return made[-1:]
 
-    found = run(callbacks=callbacks, budget=40)
+    found = run(space=SPACE | {"learning_rate": 0.3}, callbacks=callbacks, budget=40)
     assert len(made) == 12
-    assert [record.epochs for record in found.records] == [min(40, (one.best_epoch or 0) + 1) for one in made]
+    for record, stopping in zip(found.records, made, strict=True):  # the value is that of the restored parameters
+        assert record.value == record.history["validation_accuracy"][(stopping.best_epoch or 0) - 1]
+    assert [record.epochs for record in found.records] == [min(40, (one.best_epoch or 0) + 2) for one in made]
 
 
-@pytest.mark.parametrize("form", ["csr", "frame", "images", "float64", "two dtypes"])
-def test_forms_of_x(form: str) -> None:
+@pytest.mark.parametrize("form", ["csr", "frame", "images", "float64", "two dtypes", "mapped"])
+def test_forms_of_x(form: str, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is an extra")
     forms = {
         "csr": sparse.csc_array(X),
@@ -132,6 +140,7 @@ def test_forms_of_x(form: str) -> None:
         "images": X[:, :4].reshape(-1, 2, 2),
         "float64": X.astype(np.float64),
         "two dtypes": X,
+        "mapped": _mapped(tmp_path),
     }
     space = SPACE | {"dtype": [np.float32, np.float64]} if form == "two dtypes" else SPACE
     found = run(x=forms[form], space=space)
@@ -154,6 +163,11 @@ def test_the_outputs_follow_from_the_targets(y: Any, extra: Any, task: str, widt
     network = found.networks[0, 0]
     assert (network.task, network.sizes[-1]) == (task, width)
     assert not math.isnan(found.records[0].value)
+
+
+def _mapped(folder: Path) -> Any:
+    np.save(folder / "x.npy", X)
+    return np.load(folder / "x.npy", mmap_mode="r")
 
 
 STOPPED = "the search must be refused before its first training"
@@ -190,6 +204,7 @@ def _no_training(trial: Trial) -> list[Any]:
         ({"validation": 0.0001}, "none to validate on"),
         ({"validation": 1}, "at least 2"),
         ({"validation": "0.2"}, "validation must be a share"),
+        ({"validation": fastnet.data.source((X, Y))}, "validation must be a share"),
         ({"validation": (X[:, :3], Y)}, "validation x has"),
         ({"validation": (X, Y + 1)}, "validation y"),
         ({"sample_weight": -np.ones(120)}, "sample_weight"),
