@@ -147,7 +147,7 @@ def run_in_pool(
     if n_jobs is not None and whole_number("n_jobs", n_jobs, -sys.maxsize) == 0:
         raise ValueError(f"n_jobs must be a number of workers, or -1 for one worker a core, not {given(n_jobs)}")
     calls = [_Call(function, index, task) for index, task in enumerate(tasks)]
-    if n_jobs in (None, 1) and "joblib" not in sys.modules:  # so nobody has called joblib.parallel_config
+    if n_jobs in (None, 1) and sys.modules.get("joblib") is None:  # so nobody has called joblib.parallel_config
         return _one_by_one(calls, data)
     require_extra("joblib", "several trainings at the same time need joblib", "search")
     from joblib.parallel import get_active_backend

@@ -196,7 +196,7 @@ def test_what_cannot_be_pickled_is_an_error(engine: str) -> None:
         dict(run_in_pool(lambda data, task: task, range(3), lock))
 
 
-@pytest.mark.parametrize("engine", ["dask", "ray"], indirect=True)
+@pytest.mark.parametrize("engine", ["dask"], indirect=True)
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer:UserWarning")  # five epochs are few
 def test_grid_search_finds_the_same_on_a_cluster_and_in_threads(engine: str) -> None:
     pytest.importorskip("sklearn", reason="the extra sklearn is not installed")
