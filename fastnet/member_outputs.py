@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.backends.engine import Engine
-from fastnet.backends.forward import parts
 from fastnet.backends.read_ahead import ReadAhead
-from fastnet.kernels import contract as c
 from fastnet.network import Network
 from fastnet.source import Source
 from fastnet.source_rows import NO_Y, SourceRows
 
 Array = NDArray[Any]
-PIECE_BYTES = 1 << 22  # of the rows of a source that all networks take before they take the next rows
+# All networks take so many rows, or so many bytes of a source, before they take the next ones.
+PIECE_ROWS, PIECE_BYTES = 1 << 14, 1 << 22
 
 
 class Part(NamedTuple):
@@ -65,8 +64,8 @@ class MemberOutputs:
     def passes(self, engine: Engine, *, to_sums: bool = False) -> Iterator[Part]:
         """Yield the outputs for all rows in order. `to_sums`: the weighted sums of the last layers instead."""
         if self._source is None:
-            largest = max(self._networks, key=lambda one: c.multiply_adds(one.layers))
-            for part in parts(largest.layers, self.n_rows, largest.dtype.itemsize):
+            for start in range(0, self.n_rows, PIECE_ROWS):
+                part = slice(start, min(start + PIECE_ROWS, self.n_rows))
                 rows = {dtype: x[part] for dtype, x in self._rows.items()}
                 yield Part(part, self._outputs(rows, engine, to_sums), NO_Y)
             return

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import naive
@@ -38,6 +39,11 @@ OUTPUTS = (
 )
 NUMBERS = {"huber": 0.3, "quantile": 0.8}  # the numbers of the costs in these cases, if not the default numbers
 TASKS = {"classification": c.CLASSIFICATION, "regression": c.REGRESSION, "multilabel": c.MULTILABEL}
+FORMULAS = tuple(  # the output, the cost and the task of each kind of network
+    (*pair, task)
+    for pair, task in product(PAIRS, TASKS)
+    if task == "regression" or pair[0] == "sigmoid" or (task, pair[0]) == ("classification", "softmax")
+)
 WEIGHTS = ("none", "drawn")  # of the examples
 RULES = {
     "descent": naive.Rule(),

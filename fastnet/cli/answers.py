@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.data import Schema
+from fastnet.ensemble import Model
 from fastnet.names import BackendName, TaskName, Threads
-from fastnet.network import Network
 from fastnet.text import numbered
 from fastnet.training.runs import class_names
 
 
-def output_names(network: Network) -> list[str]:
+def output_names(network: Model) -> list[str]:
     """Return the name of each class or label, or of each value of a regression."""
     if network.task != "regression":
         return class_names(network)
@@ -52,7 +52,7 @@ class Answers:
     outputs: NDArray[Any]
 
     @classmethod
-    def of(cls, network: Network, x: Any, backend: BackendName | None, threads: Threads = 1) -> Answers:
+    def of(cls, network: Model, x: Any, backend: BackendName | None, threads: Threads = 1) -> Answers:
         """Return the answers of a network to the rows x (n, n_in)."""
         from fastnet.insight.answers import all_outputs  # imported here: it would delay the start of every command
 

@@ -18,9 +18,9 @@ from fastnet.cli.streams import standard_output
 from fastnet.data import Dataset, Schema
 from fastnet.data.large_datasets import large_dataset
 from fastnet.data.loading import checked_reading, share_of_test
+from fastnet.ensemble import Ensemble, Model
 from fastnet.errors import DataError
 from fastnet.names import Threads
-from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores, wrapped
 from fastnet.training.runs import check_data, class_names
 
@@ -46,7 +46,7 @@ def table_columns() -> int:
     return terminal_columns() or 80
 
 
-def load_data(args: argparse.Namespace, network: Network | None = None, *, may_be_large: bool = False) -> Dataset:
+def load_data(args: argparse.Namespace, network: Model | None = None, *, may_be_large: bool = False) -> Dataset:
     """Load the data set that the options describe. With a network, read it as the network's training read its own.
 
     `may_be_large` says whether the command can do with a `LargeDataset`.
@@ -76,7 +76,7 @@ def _large(args: argparse.Namespace, options: dict[str, Any]) -> Dataset | None:
     return large_dataset(args.data, checked_reading(**{name: options.get(name, own.get(name)) for name in names}))
 
 
-def load_data_for(args: argparse.Namespace, what: str, network: Network, *, may_be_large: bool = False) -> Dataset:
+def load_data_for(args: argparse.Namespace, what: str, network: Model, *, may_be_large: bool = False) -> Dataset:
     """Load the data that the options describe, read as the network's training read its own.
 
     Raises ValueError or DataError where the data do not fit the network; the message calls the network `what`.
@@ -104,13 +104,13 @@ def held_out_share(args: argparse.Namespace, data: Dataset) -> float:
     return share_of_test(data.schema) if args.test_fraction is None else float(args.test_fraction)
 
 
-def check_pixels(args: argparse.Namespace, what: str, network: Network) -> None:
+def check_pixels(args: argparse.Namespace, what: str, network: Model) -> None:
     """Refuse --pixels for a network that was trained on other numbers."""
     if args.pixels and network.schema is not None and not network.schema.pixels:
         raise ValueError(f"{what} was trained on numbers as they are, not on pixels: leave out --pixels")
 
 
-def known_schema(args: argparse.Namespace, network: Network) -> Schema:
+def known_schema(args: argparse.Namespace, network: Model) -> Schema:
     """Return what the inputs and outputs of a network mean. A network without a schema takes all columns in order."""
     if network.schema is not None:
         return network.schema
@@ -119,7 +119,7 @@ def known_schema(args: argparse.Namespace, network: Network) -> Schema:
     return Schema(class_names=names, pixels=bool(args.pixels))
 
 
-def check_scale(what: str, network: Network, name: str, x: NDArray[Any]) -> None:
+def check_scale(what: str, network: Model, name: str, x: NDArray[Any]) -> None:
     """Refuse bytes for a network that was trained on other numbers, and numbers above 1 for one trained on pixels.
 
     A network without a schema does not say what it was trained on, and takes both.
@@ -138,8 +138,14 @@ def check_scale(what: str, network: Network, name: str, x: NDArray[Any]) -> None
         )
 
 
-def about_network(network: Network) -> dict[str, str]:
-    """Return the lines that describe a network."""
+def about_network(network: Model) -> dict[str, str]:
+    """Return the lines that describe a network or an ensemble."""
+    if isinstance(network, Ensemble):
+        n_in, n_out = network.sizes
+        return {
+            "ensemble": f"networks {len(network)}, inputs {n_in:,}, outputs {n_out:,}: "
+            f"{network.n_parameters:,} parameters, {network.dtype}, cost {network.cost_description()}"
+        }
     *hidden, output = network.activations_by_layer
     return {
         "network": f"{layers(network.sizes)}: {network.n_parameters:,} parameters, {network.dtype}, "
@@ -148,7 +154,7 @@ def about_network(network: Network) -> dict[str, str]:
     }
 
 
-def evaluate(network: Network, data: Dataset, backend: str | None, threads: Threads) -> tuple[str, dict[str, Any]]:
+def evaluate(network: Model, data: Dataset, backend: str | None, threads: Threads) -> tuple[str, dict[str, Any]]:
     """Test a network on the test examples. Return the result as text and as a record for JSON."""
     from fastnet import insight  # imported here: at the top it would delay the start of every command
 

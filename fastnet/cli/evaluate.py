@@ -1,4 +1,4 @@
-"""`fastnet evaluate`: prints the cost and the scores of a saved network on test examples."""
+"""`fastnet evaluate`: prints the cost and the scores of a saved network or ensemble on test examples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from fastnet.backends.engine import choose
 from fastnet.cli.common import about_network, evaluate, judged, load_data_for, print_result
 from fastnet.cli.options import Command, add_backend_option, add_data_options, add_model_option, add_threads_option
-from fastnet.network import Network
+from fastnet.ensemble import load_model
 from fastnet.text import facts, shown
 
 
@@ -22,7 +22,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     choose(args.backend, args.threads)
-    network = Network.load(args.model)
+    network = load_model(args.model)
     data = load_data_for(args, shown(args.model), network, may_be_large=True)
     text, record = evaluate(network, data, args.backend, args.threads)
     rows = judged(args, data)
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 COMMAND = Command(
     "evaluate",
-    "print the scores of a saved network on the test examples of a data set",
+    "print the scores of a saved network or ensemble on the test examples of a data set",
     (
         "fastnet evaluate --model digits.npz --data mnist",
         "fastnet evaluate --model iris.npz --data iris.csv",

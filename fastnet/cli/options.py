@@ -227,7 +227,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 def add_model_option(command: argparse.ArgumentParser) -> None:
     """Add --model."""
-    command.add_argument("--model", required=True, metavar="FILE.npz", help="a network that fastnet train --save wrote")
+    command.add_argument(
+        "--model", required=True, metavar="FILE.npz", help="a network that fastnet train --save wrote, or an ensemble"
+    )
 
 
 def add_backend_option(command: argparse._ActionsContainer) -> None:

@@ -1,4 +1,4 @@
-"""`fastnet predict`: prints what a saved network says about the rows of tables and arrays, and about pictures."""
+"""`fastnet predict`: prints what a saved network or ensemble says about rows of tables and arrays, and pictures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fastnet.cli.options import Command, add_backend_option, add_model_option, a
 from fastnet.data.formats import holds_table, suffix_of
 from fastnet.data.pictures import read_picture
 from fastnet.data.table_writers import write_table, write_with_columns
+from fastnet.ensemble import Model, load_model
 from fastnet.errors import DataError
-from fastnet.network import Network
 from fastnet.text import clipped, facts, shown, table
 
 _ENDINGS = (".csv", ".tsv")  # of the file of --out
@@ -53,7 +53,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     choose(args.backend, args.threads)
-    network = Network.load(args.model)
+    network = load_model(args.model)
     check_pixels(args, shown(args.model), network)
     if args.out is not None:
         _check_out(args)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answers(path: str, network: Network, args: argparse.Namespace) -> Answers:
+def _answers(path: str, network: Model, args: argparse.Namespace) -> Answers:
     """Return what the network says about the examples of a file. A picture is one example."""
     n_in, name = network.sizes[0], shown(path)
     if (mimetypes.guess_type(path, strict=False)[0] or "").startswith("image/"):
@@ -157,7 +157,7 @@ def _short_names(answers: Answers) -> list[str]:
     return names if n <= _MAX_COLUMNS and len(set(names)) == n else []
 
 
-def _record(args: argparse.Namespace, network: Network, found: Sequence[Answers]) -> dict[str, Any]:
+def _record(args: argparse.Namespace, network: Model, found: Sequence[Answers]) -> dict[str, Any]:
     first = found[0]
     predictions: list[dict[str, Any]] = []
     for path, answers in zip(args.files, found, strict=True):
@@ -188,7 +188,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 COMMAND = Command(
     "predict",
-    "print a saved network's labels and probabilities for tables, arrays and pictures",
+    "print a saved network's or ensemble's labels and probabilities for tables, arrays and pictures",
     (
         "fastnet predict --model iris.npz new.csv --out predictions.csv",
         "fastnet predict --model digits.npz picture.png",

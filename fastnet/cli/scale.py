@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from fastnet import backends, checks
+from fastnet.cli import processes
 from fastnet.cli.common import print_result, table_columns
 from fastnet.cli.options import Command, add_backend_option, add_name, add_number, whole, widths
 from fastnet.cli.progress import say
 from fastnet.distributed import Cluster, Point, Work, measured_cluster, measured_work, plan
+from fastnet.distributed.cost import MAX_PROCESSES
 from fastnet.distributed.measuring import adding_speed
-from fastnet.distributed.plan import PROCESSES, simulated_speedup
-from fastnet.errors import require_extra
+from fastnet.distributed.plan import EVERY, PROCESSES, simulated_speedup
 from fastnet.text import duration, facts, folded_table, layers, plain, short_number
 from fastnet.training.optimizers import OPTIMIZERS
 
@@ -78,19 +78,19 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    communicator = _world()
-    is_first = communicator is None or communicator.rank == 0
+    processes.join(args)
     batch_size = checks.whole_number("--batch-size", args.batch_size, 1)
+    counts = checks.whole_numbers("processes", args.processes, 1, MAX_PROCESSES)
     backend = backends.resolve(args.backend).name
     networks = [checks.layer_sizes(sizes) for sizes in args.layers or NETWORKS]
-    cluster, origin = _cluster(args, communicator)
+    cluster, origin = _cluster(args)
     record: dict[str, Any] = {"machines": {**plain(cluster), "origin": origin}, "plans": []}
     texts = [facts({"machines": _about(cluster, origin)})]
-    for sizes in networks if is_first else ():  # the other processes only took part in the Allreduces
+    for sizes in networks if processes.leads(args) else ():  # the other processes only took part in the Allreduces
         if not args.quiet:
             say(f"measuring {layers(sizes)} ...")
         work = measured_work(sizes, batch_size=batch_size, optimizer=args.optimizer, backend=args.backend)
-        points = plan(work, cluster, processes=args.processes)
+        points = plan(work, cluster, processes=counts)
         simulated = [simulated_speedup(work, cluster, point) if point.is_chosen else math.nan for point in points]
         texts.append(_text(work, points, simulated, f"{backend}, {args.optimizer}"))
         found = [
@@ -98,32 +98,21 @@ def run(args: argparse.Namespace) -> int:
             for point, speedup in zip(points, simulated, strict=True)
         ]
         record["plans"].append({"backend": backend, "optimizer": args.optimizer, "measured": work, "points": found})
-    if is_first:
+    if processes.leads(args):
         print_result(args, "\n\n".join([*texts, _NOTE]), record)
+    processes.wait(args)
     return 0
 
 
-def _world() -> Any:
-    """Return the communicator of the processes that mpiexec has started with this one, or None."""
-    n = next((os.environ[name] for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in os.environ), "1")
-    if n == "1":
-        return None
-    require_extra("mpi4py", "the processes of mpiexec need mpi4py", "mpi")
-    from mpi4py import MPI
-
-    return MPI.COMM_WORLD
-
-
-def _cluster(args: argparse.Namespace, communicator: Any) -> tuple[Cluster, str]:
+def _cluster(args: argparse.Namespace) -> tuple[Cluster, str]:
     """Return the machines that the options describe, and where the figures come from."""
-    straggler = checks.fraction("--straggler", args.straggler)
     is_given = args.latency is not None or args.bandwidth is not None
-    if communicator is not None and not is_given:
-        found = measured_cluster(communicator, straggler)
-        return found, f"measured between {communicator.size} processes of mpiexec"
+    if args.communicator is not None and not is_given:
+        found = measured_cluster(args.communicator, args.straggler)
+        return found, f"measured between {args.communicator.size} processes of mpiexec"
     latency = Cluster.latency if args.latency is None else args.latency
     bandwidth = Cluster.bandwidth if args.bandwidth is None else args.bandwidth
-    return Cluster(latency, bandwidth, adding_speed(), straggler), "from the options" if is_given else ASSUMED
+    return Cluster(latency, bandwidth, adding_speed(), args.straggler), "from the options" if is_given else ASSUMED
 
 
 def _about(cluster: Cluster, origin: str) -> str:
@@ -143,13 +132,11 @@ def _text(work: Work, points: Sequence[Point], simulated: Sequence[float], setti
         "messages": f"{_bytes(work.gradient_bytes)} for averaged gradients, {_bytes(work.parameter_bytes)} for "
         "averaged parameters",
     }
-    every = sorted({point.every for point in points})
     by_place = {(point.processes, point.every): point for point in points}
     counts = sorted({point.processes for point in points})
-    speedups = [["processes", *(f"every {k}" for k in every)]]
+    speedups = [["processes", *(f"every {k}" for k in EVERY)]]
     for n in counts:
-        cells = [_speedup(by_place.get((n, k))) for k in every]
-        speedups.append([f"{n:,}", *cells])
+        speedups.append([f"{n:,}", *(f"{by_place[n, k].speedup:.2f}" for k in EVERY)])
     chosen = [["processes", "every", "examples/s", "speed-up", "simulated", "waiting", "messages", "calls"]]
     for point, speedup in zip(points, simulated, strict=True):
         if point.is_chosen:
@@ -170,10 +157,6 @@ _NOTE = (
     "Simulated: the speed-up with random times of updates, in place of the formula. Waiting (for the slowest), "
     "messages and calls are shares of the time. All speeds for more than one process are predicted, not measured."
 )
-
-
-def _speedup(point: Point | None) -> str:
-    return "-" if point is None else f"{point.speedup:.2f}"
 
 
 def _bytes(messages: Sequence[int]) -> str:

@@ -33,9 +33,9 @@ from fastnet.network_file import is_safetensors_name
 from fastnet.search import SearchResult, search
 from fastnet.search.halving import Rung, rungs
 from fastnet.search.searching import METHODS
-from fastnet.search.space import grid
+from fastnet.search.space import checked_spaces, grid
 from fastnet.search.space_file import FILE, read_space
-from fastnet.search.standing_texts import result_text, setting_line, standing_rows, value_text, varied
+from fastnet.search.standing_texts import metric_title, result_text, setting_line, standing_rows, value_text, varied
 from fastnet.text import duration, facts, folded_table, json_text, shown
 from fastnet.version import __version__
 
@@ -105,15 +105,12 @@ def _validation(text: str) -> float | int:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     _check(args)
-    spaces = read_space(args.space)
+    spaces = checked_spaces(read_space(args.space), args.method)
     choice = backends.resolve(args.backend)
     data = SearchData(args, load_data(args), spaces)
     if not args.json:
         print_result(args, facts(_about(args, data, choice)), {})
-    found = _searched(args, data)
-    if args.out is not None:
-        _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
-    best = data.for_raw_rows(found.refit().network)
+    found, best = _searched(args, data)
     saved: Network | Ensemble = best
     if args.ensemble is not None:
         saved = Ensemble([data.for_raw_rows(network) for network in found.ensemble(args.ensemble)])
@@ -164,7 +161,7 @@ def _about(args: argparse.Namespace, data: SearchData, choice: backends.Choice) 
         **lines,
         "space": f"{shown(args.space)}: {alternatives}{', '.join(_choices(data)) or 'nothing to choose'}",
         "search": f"{args.method}, {settings}, {args.seeds} training{'s' * (args.seeds > 1)} each, "
-        f"{args.budget} epochs, seed {args.seed}",
+        f"{args.budget} epoch{'s' * (args.budget > 1)}, seed {args.seed}",
         **_resumed(args),
         "backend": f"{choice.name} ({choice.reason})",
     }
@@ -186,13 +183,13 @@ def _choices(data: SearchData) -> list[str]:
     return [name.replace("_", " ") for name in choices]
 
 
-def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
-    """Search. After Ctrl-C say how to go on."""
+def _searched(args: argparse.Namespace, data: SearchData) -> tuple[SearchResult, Network]:
+    """Search, write the table, and train the best setting on all rows. After Ctrl-C say how to go on."""
     metric = args.metric or ("r2" if data.data.task == "regression" else "accuracy")
     stages, already = _stages(args, data), finished(args.out)
     with SearchProgress(stages, args.seeds, metric, quiet=args.quiet, already=already) as progress:
         try:
-            return search(
+            found = search(
                 data.spaces,
                 data.x,
                 data.y,
@@ -208,6 +205,10 @@ def _searched(args: argparse.Namespace, data: SearchData) -> SearchResult:
                 keep=max(_SEARCH["keep"], args.ensemble or 0),
                 on_finished=progress,
             )
+            progress.close()
+            if args.out is not None:
+                _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
+            return found, data.for_raw_rows(found.refit().network)
         except KeyboardInterrupt:
             kept = "nothing is saved, since --out is not given"
             if args.out is not None:
@@ -283,7 +284,7 @@ def _text(args: argparse.Namespace, found: SearchResult) -> str:
     title = f"the best {len(rows) - 1} of {len(standings):,} settings" if len(standings) > 1 else "the setting"
     lines = {
         "best": f"setting {best.number}: {setting_line(best.setting, names or [*best.setting])}",
-        metric.replace("_", " "): f"{result_text(best, metric)} on the rows held out",
+        metric_title(metric): f"{result_text(best, metric)} on the rows held out",
         "time": f"{duration(seconds)} of training in all",
     }
     if args.save is not None:

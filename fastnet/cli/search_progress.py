@@ -15,6 +15,7 @@ from fastnet.cli.progress import MAX_LINES, say
 from fastnet.search.halving import Rung
 from fastnet.search.journal import FILE
 from fastnet.search.records import Record, standings
+from fastnet.search.standing_texts import metric_title
 from fastnet.text import duration, score
 from fastnet.training.progress_bar import first_fitting, terminal_columns
 
@@ -120,4 +121,4 @@ class SearchProgress:
         found = standings(whole, self._metric in LOWER_IS_BETTER)
         if not found or math.isnan(found[0].mean):
             return ""
-        return f", best {self._metric.replace('_', ' ')} {score(self._metric, found[0].mean)}"
+        return f", best {metric_title(self._metric)} {score(self._metric, found[0].mean)}"

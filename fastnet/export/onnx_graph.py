@@ -14,7 +14,6 @@ from fastnet import checks
 from fastnet.architecture import Architecture, Floats
 from fastnet.errors import require_extra
 from fastnet.kernels import contract as c
-from fastnet.kernels import formulas
 from fastnet.version import __version__
 
 if TYPE_CHECKING:
@@ -271,8 +270,7 @@ def write_ensemble(
     n_members = graph.constant("n_members", len(members), dtype)
     mean = graph.node("Div", total, n_members, name=OUTPUTS[ensemble.task])
     graph.add_output(mean, ensemble.sizes[-1])
-    output = formulas.ACTIVATIONS[members[0][0].activations_by_layer[-1]]
-    _add_labels(graph, ensemble, mean, float(output.function(np.zeros((1, 1)))[0, 0]))
+    _add_labels(graph, ensemble, mean, 0.5)
     graph.write(path, ensemble, {"members": str(len(members))})
 
 

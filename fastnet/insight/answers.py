@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.ensemble import Ensemble, Model
 from fastnet.names import BackendName, Threads
 from fastnet.network import Network
 from fastnet.training import selection
@@ -22,8 +23,14 @@ def check_classifier(network: Network, lacks: str) -> None:
     checks.classifier(network.task, lacks)
 
 
+def check_model(network: object) -> None:
+    """Refuse an object that is neither a network nor an ensemble (TypeError)."""
+    if not isinstance(network, Ensemble):
+        checks.instance("network", network, Network)
+
+
 def all_outputs(
-    network: Network, x: Any, backend: BackendName | None = None, threads: Threads = 1
+    network: Model, x: Any, backend: BackendName | None = None, threads: Threads = 1
 ) -> NDArray[np.floating[Any]]:
     """The outputs (n, n_out), or (n, n_classes) for a classifier: its single output a becomes 1 - a and a."""
     outputs = network.forward(x, backend=backend, threads=threads)
@@ -31,7 +38,7 @@ def all_outputs(
 
 
 def top_outputs(
-    network: Network, x: Any, backend: BackendName | None, threads: Threads = 1
+    network: Model, x: Any, backend: BackendName | None, threads: Threads = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
     """The answers (n,), and the output (n,) of each answer. The answer is the class with the largest output."""
     labels = network.predict(x, backend=backend, threads=threads)
@@ -39,6 +46,6 @@ def top_outputs(
     return labels, np.take_along_axis(outputs, labels[:, np.newaxis], axis=1)[:, 0]
 
 
-def true_classes(network: Network, y: Any, n: int) -> NDArray[np.int64]:
+def true_classes(network: Model, y: Any, n: int) -> NDArray[np.int64]:
     """The classes (n,) that y names: labels (n,), or targets (n, n_out). Raises ValueError where y does not fit."""
     return selection.true_classes(network.check_targets(y, n))

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.insight.answers import check_classifier, top_outputs, true_classes
+from fastnet import checks
+from fastnet.ensemble import Model
+from fastnet.insight.answers import check_model, top_outputs, true_classes
 from fastnet.kernels.formulas import n_classes
 from fastnet.names import BackendName, Threads
-from fastnet.network import Network
 
 Labels = NDArray[np.int64]
 
@@ -53,13 +54,13 @@ class Classified:
 
 
 def classified(
-    network: Network, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+    network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
 ) -> Classified:
     """Compare the network's answers with the truth.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
         A classifier.
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
@@ -86,7 +87,8 @@ def classified(
     >>> found.matrix.sum(axis=1)
     array([17, 17, 16])
     """
-    check_classifier(network, "classes to confuse")
+    check_model(network)
+    checks.classifier(network.task, "classes to confuse")
     predicted, confidence = top_outputs(network, x, backend, threads)
     truth = true_classes(network, y, len(predicted))
     classes = n_classes(network.sizes[-1])
@@ -94,7 +96,7 @@ def classified(
     return Classified(truth, predicted, confidence, counts.reshape(classes, classes))
 
 
-def confusion(network: Network, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Labels:
+def confusion(network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Labels:
     """Count how many examples of each class got each answer.
 
     Parameters

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks
+from fastnet.ensemble import Model
+from fastnet.insight.answers import check_model
 from fastnet.kernels import formulas
 from fastnet.names import BackendName, Threads
-from fastnet.network import Network
 
 Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -70,13 +70,13 @@ class ValueScores:
 
 
 def label_scores(
-    network: Network, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+    network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
 ) -> LabelScores:
     """Count how well a multilabel network predicts each of its labels.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
         A network with task="multilabel".
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
@@ -114,13 +114,13 @@ def label_scores(
 
 
 def value_scores(
-    network: Network, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
+    network: Model, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1
 ) -> ValueScores:
     """Measure the errors of each output of a regression, and those of a baseline that answers the mean target.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
         A network with task="regression".
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
@@ -166,8 +166,8 @@ def value_scores(
     )
 
 
-def _check_task(network: Network, task: str, function: str) -> None:
-    checks.instance("network", network, Network)
+def _check_task(network: Model, task: str, function: str) -> None:
+    check_model(network)
     if network.task != task:
         raise ValueError(f"{function} needs a network with task={task!r}, and this network has task={network.task!r}")
 

@@ -15,6 +15,7 @@ from fastnet.plots.landscape import landscape
 from fastnet.plots.memorization import capacity, corruption, memorization, memorization_effect
 from fastnet.plots.minima import interpolation, minima
 from fastnet.plots.predictions import predictions
+from fastnet.plots.search import search_curves, search_effects, search_parallel
 from fastnet.plots.style import save
 from fastnet.plots.training import history
 from fastnet.plots.weights import structure, weights
@@ -45,6 +46,9 @@ __all__ = [
     "ranking",
     "reliability",
     "save",
+    "search_curves",
+    "search_effects",
+    "search_parallel",
     "structure",
     "weights",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnet import checks
 from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import require_extra
 from fastnet.names import BackendName
@@ -212,6 +213,8 @@ def write_search(path: PathLike, found: SearchResult, name: str = "my data") -> 
 
     Raises
     ------
+    TypeError
+        `found` is no SearchResult.
     DataError
         The file cannot be written.
     MissingLibraryError
@@ -228,7 +231,9 @@ def write_search(path: PathLike, found: SearchResult, name: str = "my data") -> 
     """
     check_page()
     from fastnet.report.search import page
+    from fastnet.search import SearchResult
 
+    checks.instance("found", found, SearchResult, "fastnet.search")
     _write(path, _html(page(found, name)))
 
 

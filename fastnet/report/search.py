@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 
 from fastnet import plots
-from fastnet.report.parts import FOOTER, NONE, Card, Facts, Page, Table, counted, picture
+from fastnet.report.parts import FOOTER, Card, Facts, Page, Table, counted, picture
 from fastnet.search import SearchResult
 from fastnet.search.records import Standing
-from fastnet.search.standing_texts import result_text, setting_line, standing_rows, value_text, varied
-from fastnet.text import duration, score
+from fastnet.search.standing_texts import (
+    metric_text,
+    metric_title,
+    result_text,
+    setting_line,
+    standing_rows,
+    value_text,
+    varied,
+)
+from fastnet.text import duration
 
 MAX_ROWS = 200  # of the table; the file table.csv of `fastnet search --out` has all settings
 _WAYS = {
@@ -33,7 +41,7 @@ def page(found: SearchResult, data: str) -> Page:
         what=settings,
         data=data,
         sentence=f"{settings}, {_WAYS[request.method]}, each trained with {counted(request.seeds, 'seed')}. The best "
-        f"setting has the best {_name(request.metric)} after one standard error is counted against it.",
+        f"setting has the best {metric_title(request.metric)} after one standard error is counted against it.",
         warning=warning,
         figures=_figures(found, best),
         cards=[_best(found, best), _curves(found, best), _parallel(found, best), _effects(found, best), _table(found)],
@@ -41,16 +49,12 @@ def page(found: SearchResult, data: str) -> Page:
     )
 
 
-def _name(metric: str) -> str:
-    return metric.replace("_", " ")
-
-
 def _figures(found: SearchResult, best: Standing) -> Facts:
     """The key figures."""
     standings, metric = found.standings, found.request.metric
     return [
-        (f"best {_name(metric)}", NONE if math.isnan(best.mean) else score(metric, best.mean)),
-        ("standard error", NONE if math.isnan(best.mean) else score(metric, best.standard_error)),
+        (f"best {metric_title(metric)}", metric_text(metric, best.mean)),
+        ("standard error", metric_text(metric, best.standard_error)),
         ("settings", f"{len(standings):,}"),
         ("trainings", f"{len(standings) * found.request.seeds:,}"),
         ("training time", duration(sum(one.seconds for one in standings))),
@@ -64,7 +68,7 @@ def _best(found: SearchResult, best: Standing) -> Card:
     return Card(
         "best",
         "The best setting",
-        f"Setting {best.number}: {_name(metric)} {result_text(best, metric)} on the rows held out, over "
+        f"Setting {best.number}: {metric_title(metric)} {result_text(best, metric)} on the rows held out, over "
         f"{counted(found.request.seeds, 'training')} of {counted(best.epochs, 'epoch')}.",
         facts=facts,
     )
@@ -79,7 +83,7 @@ def _curves(found: SearchResult, best: Standing) -> Card:
         [
             picture(
                 plots.search_curves(found),
-                f"Curves of the {_name(found.request.metric)} of all trainings against epochs. Those of setting "
+                f"Curves of the {metric_title(found.request.metric)} of all trainings against epochs. Those of setting "
                 f"{best.number} stand out: {result_text(best, found.request.metric)} after {best.epochs} epochs.",
             )
         ],
@@ -108,18 +112,19 @@ def _parallel(found: SearchResult, best: Standing) -> Card:
 
 def _effects(found: SearchResult, best: Standing) -> Card:
     """The card of the effect of each parameter."""
-    names = varied(found.standings)
+    names, metric = varied(found.standings), metric_title(found.request.metric)
     if not names:
         return Card("effects", "What each parameter does", "No parameter varies.")
+    when = ", after the epochs that all settings have" if found.request.method == "halving" else ""
     return Card(
         "effects",
         "What each parameter does",
-        "The score against each parameter, with the mean and the spread over the settings. If the spread is larger "
-        "than the differences of the means, other parameters matter more.",
+        f"The {metric} of the settings against each parameter{when}, with the mean and the spread over the settings. "
+        "If the spread is larger than the differences of the means, other parameters matter more.",
         [
             picture(
                 plots.search_effects(found),
-                f"The score against {', '.join(name.replace('_', ' ') for name in names)}. The best setting has "
+                f"The {metric} against {', '.join(name.replace('_', ' ') for name in names)}. The best setting has "
                 f"{setting_line(best.setting, names)}.",
             )
         ],

@@ -73,10 +73,10 @@ def opened(folder: PathLike, about: About, trials: Iterable[Trial]) -> Iterator[
     """
     path = make_folder(folder)
     with locked_folder(path):
-        for name in (NETWORKS, STATES):
-            make_folder(path / name)
         journal = Journal(path, about, trials)
         try:
+            for name in (NETWORKS, STATES):
+                make_folder(path / name)
             yield journal
         finally:
             journal.close()

@@ -76,9 +76,10 @@ class Problem:
         arguments = {name: setting[name] for name in NETWORK if name in setting}
         meaning = {name: arguments[name] for name in ("output", "cost", "task") if name in arguments}
         width = self.n_out or 1
-        if self.n_classes and Network([1, 2], **meaning).task != "regression":
-            width = max(self.n_classes, 2)
-        elif not self.n_out and not self.n_classes and not meaning:
+        if self.n_classes:
+            if not meaning or Network([1, 2], **meaning).task != "regression":
+                width = max(self.n_classes, 2)
+        elif not self.n_out and not meaning:
             arguments["task"] = "regression"
         return Network([self.n_in, *hidden, width], seed=seed, **arguments)
 
@@ -118,15 +119,17 @@ def checked(
     held: Examples | None = None
     for network in networks:
         examples = check_examples(network, x, y, sample_weight)
-        if isinstance(validation, (tuple, list, Source)):
+        if isinstance(validation, (tuple, list)):
             held = check_validation_data(network, validation)
     if message := spread_message(examples.x, checks.column_names(x)):
         warn(message)
     return examples, held
 
 
-def folds(x: Any, y: Any, examples: Examples, validation: Any, seed: int, has_classes: bool) -> list[Fold]:
-    """Hold out validation rows of checked examples, the same for all settings.
+def folds(
+    x: Any, y: Any, examples: Examples, validation: Any, held: Examples | None, seed: int, has_classes: bool
+) -> list[Fold]:
+    """Hold out validation rows of checked examples, the same for all settings. `held` are checked validation examples.
 
     The folds of a number of folds share x: the held-out rows have weight 0, and `fit` leaves them out. So do the rows
     of a share of a mapped or large array, which is not copied.
@@ -135,14 +138,11 @@ def folds(x: Any, y: Any, examples: Examples, validation: Any, seed: int, has_cl
     """
     n = len(examples.x)
     is_large = isinstance(examples.x, UnconvertedRows) or isinstance(x, np.memmap)
-    rows: Any = examples.x
-    if checks.is_scipy_sparse(x):
-        rows = x.tocsr()
-    elif isinstance(rows, UnconvertedRows):
-        rows = np.asarray(x).reshape(n, -1)
+    rows = _shared(x, examples)
     targets, weights = np.asarray(y), examples.weights if examples.weights.size else None
-    if isinstance(validation, (tuple, list)):
-        return [Fold(rows, targets, weights, tuple(validation))]
+    if held is not None:
+        given_x, *others = validation
+        return [Fold(rows, targets, weights, (_shared(given_x, held), *others))]
     groups = targets if has_classes else np.zeros(n, np.int64)
     split_seed = int(np.random.default_rng([seed, SPLIT]).integers(2**63))
     if isinstance(validation, (float, np.floating)):
@@ -153,8 +153,8 @@ def folds(x: Any, y: Any, examples: Examples, validation: Any, seed: int, has_cl
             raise ValueError(
                 f"validation={share:g} of {n} examples leaves none to {purpose}: give another share, or (x, y)"
             )
-        held = hold_out(n, n_held, groups, split_seed)
-        return [_fold(rows, targets, weights, held, is_copied=not is_large)]
+        mask = hold_out(n, n_held, groups, split_seed)
+        return [_fold(rows, targets, weights, mask, is_copied=not is_large)]
     if isinstance(validation, (int, np.integer)) and not isinstance(validation, bool):
         n_folds = checks.whole_number("validation (a number of folds)", validation, 2, n)
         order = np.random.default_rng(split_seed).permutation(n)
@@ -166,6 +166,13 @@ def folds(x: Any, y: Any, examples: Examples, validation: Any, seed: int, has_cl
         "validation must be a share such as 0.2, a number of folds such as 5, (x, y) or (x, y, sample_weight), not "
         f"{checks.given(validation)}"
     )
+
+
+def _shared(x: Any, examples: Examples) -> Any:
+    """Return x in the form that all trainings share: converted once, but for sparse and for large or mapped arrays."""
+    if checks.is_scipy_sparse(x):
+        return x.tocsr()
+    return np.asarray(x).reshape(len(examples.x), -1) if isinstance(examples.x, UnconvertedRows) else examples.x
 
 
 def _fold(x: Any, y: Array, weights: Array | None, held: NDArray[np.bool_], *, is_copied: bool) -> Fold:

@@ -18,8 +18,9 @@ from fastnet.notebook import card
 from fastnet.search.problem import described
 from fastnet.search.records import Record, Request, Standing, standings
 from fastnet.search.space import text_of
+from fastnet.search.standing_texts import standing_rows
 from fastnet.search.training import new_trainer
-from fastnet.text import amount, duration, json_text, score
+from fastnet.text import duration, json_text
 from fastnet.training.trainer import Trainer
 
 SHOWN = 10  # settings in a notebook
@@ -73,12 +74,7 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the best settings with their scores."""
-        names = self._parameters
-        rows = [("rank", *names, self.request.metric, "standard error", "seconds")]
-        for one in self.standings[:SHOWN]:
-            texts = (_shown(one.setting[name]) if name in one.setting else "-" for name in names)
-            values = (score(self.request.metric, one.mean), amount(one.standard_error), amount(one.seconds))
-            rows.append((str(one.rank), *texts, *values))
+        rows = standing_rows(self.standings, self.request.metric, SHOWN)
         n, seconds = len(self.standings), sum(one.seconds for one in self.standings)
         facts = {"settings": f"{n:,}, the best {len(rows) - 1} of them below" if n > SHOWN else f"{n:,}"}
         facts |= {"trainings": f"{len(self.records):,}, {duration(seconds)} of training"}
@@ -277,13 +273,6 @@ def _framed(rows: list[dict[str, Any]]) -> Any:
     import pandas
 
     return pandas.DataFrame(rows)
-
-
-def _shown(value: object) -> str:
-    """Return the value of a parameter as a user writes it, a number with four digits."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else text_of(value)
 
 
 def _jsonable(value: Any) -> Any:

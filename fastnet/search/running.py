@@ -125,7 +125,7 @@ class Run:
             results = self._results(tasks, [states.get(keys[k]) for k in going])
             ended = {key: replace(found[key], rung=rung) for key in keys if rung and states[key] is None}
             for record in ended.values():
-                self.kept.add(record, None)
+                self._finished(record, None)
             found |= ended
             for k, (record, state) in zip(going, results, strict=True):
                 found[keys[k]], states[keys[k]] = record, state

@@ -159,7 +159,7 @@ def search(
         checks.class_weight(class_weight, networks[0].sizes[-1])
     problem = replace(
         problem,
-        folds=folds(x, y, examples, validation, seed, bool(problem.n_classes)),
+        folds=folds(x, y, examples, validation, held, seed, bool(problem.n_classes)),
         metric=found_metric,
         fit={} if class_weight is None else {"class_weight": class_weight},
         callbacks=callbacks,

@@ -18,7 +18,7 @@ TRAINER = (
     *("backend", "threads", "sparse"),
 )
 NAMES = ("hidden", "epochs", *NETWORK, *TRAINER)
-MAX_GRID = 1_000_000  # settings; a larger grid is a mistake, and its list would fill the memory
+MAX_GRID = 100_000  # settings; a larger grid is a mistake, and its networks would train for weeks
 
 Setting = dict[str, Any]
 Space = Mapping[str, Any]
@@ -196,7 +196,7 @@ def drawn(spaces: Sequence[Space], seed: int, number: int) -> Setting:
 def grid(spaces: Sequence[Space]) -> list[Setting]:
     """Return all settings of the spaces, the last parameter of each changing fastest.
 
-    Raises ValueError for a function that returns a distribution, and for more than a million settings.
+    Raises ValueError for a function that returns a distribution, and for more than 100,000 settings.
     """
     found: list[Setting] = []
     for space in spaces:

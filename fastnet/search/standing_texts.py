@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,9 +30,19 @@ def setting_line(setting: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(parts) or "the only setting"
 
 
+def metric_title(metric: str) -> str:
+    """Return what a metric is called in a sentence."""
+    return "R2" if metric == "r2" else metric.replace("_", " ")
+
+
+def metric_text(metric: str, value: float) -> str:
+    """Return a value of the metric, such as "93.10%". A dash stands for a setting that diverged."""
+    return "-" if math.isnan(value) else score(metric, value)
+
+
 def result_text(one: Standing, metric: str) -> str:
     """Return the metric of a setting with its standard error, such as "93.10% ± 0.22%"."""
-    return f"{score(metric, one.mean)} ± {score(metric, one.standard_error)}"
+    return f"{metric_text(metric, one.mean)} ± {metric_text(metric, one.standard_error)}"
 
 
 def standing_rows(found: Sequence[Standing], metric: str, most: int) -> list[list[str]]:
@@ -41,13 +52,12 @@ def standing_rows(found: Sequence[Standing], metric: str, most: int) -> list[lis
     """
     shown = found[:most]
     differ = len({one.epochs for one in found}) > 1
-    title = metric.replace("_", " ")
     columns: list[tuple[str, list[str]]] = [
         ("rank", [str(one.rank) for one in shown]),
         ("setting", [str(one.number) for one in shown]),
-        (title, [score(metric, one.mean) for one in shown]),
-        ("std error", [score(metric, one.standard_error) for one in shown]),
-        ("score", [score(metric, one.score) for one in shown]),
+        (metric_title(metric), [metric_text(metric, one.mean) for one in shown]),
+        ("std error", [metric_text(metric, one.standard_error) for one in shown]),
+        ("score", [metric_text(metric, one.score) for one in shown]),
         *(
             (name.replace("_", " "), [value_text(name, one.setting.get(name)) for one in shown])
             for name in varied(found)

@@ -133,6 +133,8 @@ def train(problem: Problem, task: Task) -> Outcome:
 def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> float:
     """Return the metric of a trained network on the validation rows."""
     metric = problem.metric
+    if isinstance(metric, str) and problem.callbacks is None:  # callbacks may change the network after its evaluation
+        return float(getattr(trainer.history.epochs[-1], f"validation_{metric}"))
     if isinstance(metric, str):
         x, y, *weights = validation
         found = trainer.evaluate(x, y, sample_weight=weights[0] if weights else None)

@@ -7,6 +7,8 @@ run again, and Ctrl-C ends the running trainings at their next batch.
 
 from __future__ import annotations
 
+import pickle
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -51,16 +53,25 @@ class _Call(Generic[Data, Task, T]):
         return self.index, self.function(data, self.task)
 
 
-@dataclass(frozen=True)
-class _RemoteCall(Generic[Data, Task, T]):
-    """A call in another process, with the backend that is in use here."""
+class _RemoteCall(Generic[Data, T]):
+    """A call in another process, with the backend that is in use here.
 
-    call: _Call[Data, Task, T]
-    backend: str
+    It is pickled here and now: joblib would wait forever for a task that Dask cannot pickle.
+    """
 
-    def __call__(self, data: Data | _InRay) -> tuple[int, T]:
-        with use_backend(self.backend):
-            return self.call(data.get() if isinstance(data, _InRay) else data)
+    def __init__(self, call: _Call[Data, Any, T], backend: str) -> None:
+        from joblib.externals.loky.backend.reduction import dumps  # takes functions that pickle does not take
+
+        self._index, self._backend = call.index, backend
+        self._pickled: bytes = dumps(call)
+
+    def __repr__(self) -> str:  # Dask's page of running tasks shows it
+        return f"training {self._index}"
+
+    def __call__(self, data: Data | _InRay | _InDask) -> tuple[int, T]:
+        call: _Call[Data, Any, T] = pickle.loads(self._pickled)
+        with use_backend(self._backend):
+            return call(data.get() if isinstance(data, (_InRay, _InDask)) else data)
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,19 @@ class _InRay:
         import ray
 
         return ray.get(self.reference)
+
+
+class _InDask:
+    """The data that Dask sends to each worker. Without a name, Dask would pickle the data once more to make one."""
+
+    def __init__(self, data: Any) -> None:
+        self._data, self._name = data, secrets.token_hex()
+
+    def __dask_tokenize__(self) -> str:
+        return self._name
+
+    def get(self) -> Any:
+        return self._data
 
 
 def run_in_pool(
@@ -261,12 +285,12 @@ def _in_processes(
     import joblib
 
     backend = choose().name
-    left = {call.index: joblib.delayed(_RemoteCall(call, backend)) for call in calls}
+    left = {call.index: call for call in calls}
     losses = 0
     while left:
         running, shared = _prepared(engine, data)
         results = joblib.Parallel(n_jobs=workers, backend=running, return_as="generator_unordered", batch_size=1)(
-            call(shared) for call in list(left.values())
+            joblib.delayed(_RemoteCall(call, backend))(shared) for call in list(left.values())
         )
         try:
             with _aborting(results):
@@ -289,7 +313,8 @@ def _prepared(engine: Any, data: Data) -> tuple[Any, Any]:
     """Return an engine of joblib and what the tasks get for the data, so that each node gets the data once."""
     kind = type(engine).__name__
     if kind == "DaskDistributedBackend":
-        return _dask(engine, data), data
+        named = _InDask(data)
+        return _dask(engine, named), named
     if kind == "RayBackend":
         import ray
 
@@ -297,7 +322,7 @@ def _prepared(engine: Any, data: Data) -> tuple[Any, Any]:
     return engine, data
 
 
-def _dask(engine: Any, data: object) -> Any:
+def _dask(engine: Any, data: _InDask) -> Any:
     """Return joblib's engine for Dask with the data on all workers. A copy on one worker only would die with it."""
 
     class Dask(type(engine)):  # type: ignore[misc]  # joblib has no types

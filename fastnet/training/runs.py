@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastnet import backends
 from fastnet.data import Dataset
@@ -22,6 +22,9 @@ from fastnet.training.history import FIELDS, MEASURES, TEXTS
 from fastnet.training.optimizers import OPTIMIZERS
 from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastnet.ensemble import Model
 
 # The files hold the network, the network before its training, the columns of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
@@ -188,7 +191,7 @@ class _Named(Protocol):
     def class_names(self) -> tuple[str, ...]: ...
 
 
-def class_names(network: Network, data: _Named | None = None) -> list[str]:
+def class_names(network: Model, data: _Named | None = None) -> list[str]:
     """Return a name for each class of a classifier, or for each label of a multilabel network. [] for a regression.
 
     The names are those of the network, else those of the data set, else numbers.
@@ -200,7 +203,7 @@ def class_names(network: Network, data: _Named | None = None) -> list[str]:
     return [*names[:n], *map(str, range(len(names), n))]
 
 
-def check_data(what: str, network: Network, data: Dataset) -> None:
+def check_data(what: str, network: Model, data: Dataset) -> None:
     """Raise ValueError if a data set does not fit the network; the message calls the network `what`."""
     n_in, n_out = network.sizes[0], network.sizes[-1]
     n_out = n_classes(n_out) if network.is_classifier else n_out

@@ -10,6 +10,7 @@ from source_cases import readers_running
 
 from fastnet.backends import read_ahead
 from fastnet.backends.read_ahead import ReadAhead
+from fastnet.backends.threads import share_parts
 
 
 def counting(n: int, made: list[int], seconds: float = 0.0) -> Callable[[Callable[[], bool]], Iterator[int]]:
@@ -77,4 +78,29 @@ def test_a_wait_ends_when_the_caller_says_so(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(500):
         time.sleep(0.01 if readers_running() else 0)
     assert asked
+    assert not readers_running()
+
+
+def test_threads_share_the_items_and_an_error_ends_all_of_them() -> None:
+    made, taken = list[int](), list[int]()
+    with ReadAhead(counting(200, made)) as items:
+        share_parts(3, items, lambda item, worker: taken.append(item))
+    assert sorted(taken) == made == list(range(200))
+
+    def failing(item: int, worker: int) -> None:
+        if item == 5:
+            raise OSError("the disk is full")
+
+    with (
+        ReadAhead(counting(10_000, [], seconds=0.001)) as items,
+        pytest.raises(OSError, match="the disk is full"),
+    ):
+        share_parts(3, items, failing)
+
+    def ending(is_wanted: Callable[[], bool]) -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    with ReadAhead(ending) as items, pytest.raises(OSError, match="the disk is gone"):
+        share_parts(3, items, lambda item, worker: None)
     assert not readers_running()

@@ -25,6 +25,8 @@ def test_evaluate_agrees_with_the_network(model: str, data: str, capsys: pytest.
     for truth, label in zip(y, network.predict(x), strict=True):
         expected[truth, label] += 1
     assert found["confusion_matrix"] == expected.tolist()
+    assert record(capsys, "evaluate", "--model", model, "--data", data, "--threads", "auto") == found
+    assert "threads must be" in error(capsys, "evaluate", "--model", model, "--data", data, "--threads", "some")
     assert cli.main(["evaluate", "--model", model, "--data", data]) == 0
     text = capsys.readouterr().out
     assert f"accuracy {network.accuracy(x, y):.2%} (30 examples)" in text

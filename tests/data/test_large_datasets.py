@@ -7,7 +7,7 @@ import pytest
 
 import fastnet
 from fastnet.data import large_datasets
-from fastnet.data.large_datasets import large_dataset, split_reader
+from fastnet.data.large_datasets import large_dataset, part_of, split_reader
 from fastnet.data.sources.arrays import ArrayReader
 from fastnet.data.sources.joined import JoinedReader
 from fastnet.data.table_datasets import Reading
@@ -30,6 +30,21 @@ def test_each_row_is_in_one_part(n, block, share):
         np.testing.assert_array_equal(groups[:, 0] % block, 0)
     assert (parts[0].block_rows > 1) == (block == 100)
     assert len(split_reader(reader(n, block), 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("n", "block", "parts"), [(5, 1, 3), (999, 1, 4), (54_321, 100, 2), (54_321, 100, 64), (5000, 3000, 2)]
+)
+def test_processes_share_the_rows(n, block, parts):
+    readers = [part_of(reader(n, block), part, parts) for part in range(parts)]
+    rows = [part.read(0, len(part)).x.ravel() for part in readers]
+    assert sorted(np.concatenate(rows).tolist()) == list(range(n))
+    assert max(map(len, rows)) - min(map(len, rows)) <= max(1, n // (20 * parts))
+    assert all(part[-1] >= n * 0.8 for part in rows if len(part) > 20)  # rows from the whole set
+    whole = n // (20 * parts) >= block > 1
+    assert [part.block_rows for part in readers] == [block if whole else 1] * parts
+    for part in rows if whole else ():  # row groups stay whole
+        np.testing.assert_array_equal(part[: len(part) // block * block].reshape(-1, block)[:, 0] % block, 0)
 
 
 def test_spread_of_blocks_is_that_of_all_rows():

@@ -10,7 +10,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fastnet.distributed import Cluster, Work, allreduce_seconds, in_threads, measured_cluster, measured_work, plan
+from fastnet.distributed import (
+    Cluster,
+    Work,
+    allreduce_seconds,
+    in_threads,
+    measured_cluster,
+    measured_work,
+    measuring,
+    plan,
+)
 from fastnet.distributed.cost import largest_normal, simulated_seconds, slowest_seconds
 from fastnet.distributed.plan import EVERY
 
@@ -102,7 +111,8 @@ def test_a_cluster_is_measured_by_its_own_formula(monkeypatch: pytest.MonkeyPatc
     assert found.bandwidth == pytest.approx(FAST.bandwidth, rel=1e-3)
 
 
-def test_the_messages_of_a_training_are_counted() -> None:
+def test_the_messages_of_a_training_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "ROWS", 320)
     work = measured_work([8, 4, 3], batch_size=16, optimizer="adam", backend="numpy")
     assert work.n_parameters == 51
     assert work.gradient_seconds >= work.update_seconds > 0

@@ -42,18 +42,8 @@ def test_the_blocks_of_a_page_run_and_its_claims_hold(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_backend("cython")
-    for package in (
-        "matplotlib",
-        "jinja2",
-        "scipy",
-        "mlxtend",
-        "sklearn",
-        "pandas",
-        "onnx",
-        "onnxruntime",
-        "skops",
-        "optuna",
-    ):
+    packages = "matplotlib jinja2 scipy mlxtend sklearn pandas onnx onnxruntime skops joblib optuna"
+    for package in packages.split():
         pytest.importorskip(package, reason="the pages need the extras of `docs`")
     monkeypatch.setattr(selection, "_registered", {})  # a page may register a backend
     live_pages.run(PAGES[page], page.removesuffix(".md"), tmp_path)

@@ -20,6 +20,7 @@ import fastnet
 from fastnet import plots
 from fastnet.insight import Importance, PartialDependence, compare_batches, confidence_on_noise
 from fastnet.plots import style
+from fastnet.search import OMIT, loguniform, search, uniform
 from fastnet.training.history import FIELDS
 
 LONG = [f"a very long name of a class, number {k}" for k in range(20)]
@@ -55,6 +56,22 @@ def history(runs: int) -> Any:
     return plots.history({f"the name of run {k}": columns() for k in range(runs)}, validation_name="the test rows")
 
 
+def searched(method: Any = "random") -> Any:
+    """Return a search over many parameters with long names of values."""
+    x, y = rng().random((60, 2)), np.arange(60) % 2
+    space = {
+        "hidden": [(2,), (16, 16, 16), (128, 64, 32, 16, 8), (4,)],
+        "learning_rate": loguniform(1e-6, 1e-1),
+        "weight_decay": lambda setting: [0.0, 1e-4, 1e-2] if setting["learning_rate"] > 1e-3 else OMIT,
+        "batch_size": [1, 8, 16, 64, 256],
+        "optimizer": [fastnet.Momentum(0.95), fastnet.Momentum(0.9, nesterov=True), "adam", "sgd"],
+        "activation": ["relu", "tanh", "leaky_relu", "sigmoid"],
+        "schedule": ["constant", "cosine"],
+        "dropout": uniform(0, 0.5),
+    }
+    return search(space, x, y, trials=12, seeds=2, budget=3, n_jobs=1, method=method)
+
+
 def network(n_in: int) -> fastnet.Network:
     return fastnet.Network([n_in, 100, 3], seed=0)
 
@@ -78,6 +95,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "weights of 100 inputs": lambda: plots.weights(network(100), feature_names=[f"{LONG[0]} {k}" for k in range(100)]),
     "weights of 5 inputs, narrow": lambda: plots.weights(network(5), before=network(5), narrow=True),
     "batches of a short time": lambda: batches(1.75e-4),
+    "parallel axes of many parameters": lambda: plots.search_parallel(searched()),
+    "effects of many parameters": lambda: plots.search_effects(searched("halving")),
+    "curves in a column of a page": lambda: plots.search_curves(searched("halving"), width=style.COLUMN),
     "noise in a column of a page": lambda: plots.noise(
         confidence_on_noise(network(9), rng().random((20, 9)), n=50), samples=False, width=style.COLUMN
     ),

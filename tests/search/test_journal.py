@@ -25,9 +25,10 @@ sys.path.insert(0, {tests!r})
 from search_cases import run
 
 def begun(trial):
-    with open({log!r}, "a") as file:
-        print(trial.number, trial.replicate, file=file)
-    return []
+    def note(trainer, epoch):
+        with open({log!r}, "a") as file:
+            print(trial.number, trial.replicate, epoch.epoch, file=file)
+    return [note]
 
 run(**{arguments!r}, callbacks=begun, folder={folder!r})
 """
@@ -38,15 +39,16 @@ def lines(folder: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
-def finished(folder: Path) -> set[tuple[int, int, int]]:
-    """Return number, replicate and rung of each whole line."""
-    found = set()
+def finished(folder: Path) -> dict[tuple[int, int], int]:
+    """Return how many epochs of each training the whole lines have."""
+    found: dict[tuple[int, int], int] = {}
     for line in lines(folder)[1:]:
         try:
             content = json.loads(line)["content"]
         except ValueError:  # the process was killed while it wrote
             continue
-        found.add((content["number"], content["replicate"], content["rung"]))
+        key = content["number"], content["replicate"]
+        found[key] = max(found.get(key, 0), content["epochs"])
     return found
 
 
@@ -68,35 +70,33 @@ def test_a_search_that_is_killed_goes_on_and_repeats_nothing(tmp_path: Path, met
         _, errors = child.communicate(timeout=60)
         assert child.returncode in (0, -signal.SIGKILL), errors.decode()
         kills += 1
-        _check_log(log.read_text(), before, method)
+        _check_log(log.read_text(), before)
         if child.returncode == 0:
             break
-    before = finished(folder)
-    begun: list[str] = []
+    before, begun = finished(folder), list[str]()
 
     def note(trial: Trial) -> list[Any]:
-        begun.append(f"{trial.number} {trial.replicate}")
-        return []
+        return [lambda trainer, epoch: begun.append(f"{trial.number} {trial.replicate} {epoch.epoch}")]
 
-    # A name of the child's function, since the journal remembers it.
-    note.__module__, note.__qualname__ = "__main__", "begun"
+    note.__module__, note.__qualname__ = "__main__", "begun"  # those of the child's function, which the journal has
     found = run(**arguments, folder=folder, callbacks=note)
-    _check_log("\n".join(begun), before, method)
+    _check_log("\n".join(begun), before)
     assert table(found) == table(run(**arguments))
-    assert len(finished(folder)) == len(lines(folder)) - 1  # no training has two lines
+    keys = [json.loads(line)["content"] for line in lines(folder)[1:]]
+    assert len({(one["number"], one["replicate"], one["rung"]) for one in keys}) == len(keys)
     assert len(list((folder / "networks").iterdir())) == 6
     assert not list((folder / "states").iterdir())
 
 
-def _check_log(text: str, before: set[tuple[int, int, int]], method: str) -> None:
-    """Check that no training began that was finished before. Of a search by halving, each rung is a training."""
-    begun = [tuple(map(int, line.split())) for line in text.splitlines()]
-    for number, replicate in set(begun):
-        rungs = {rung for n, r, rung in before if (n, r) == (number, replicate)}
-        assert begun.count((number, replicate)) + len(rungs) <= (3 if method == "halving" else 1)
+def _check_log(text: str, before: dict[tuple[int, int], int]) -> None:
+    """Check that no epoch was trained that was finished before."""
+    for line in text.splitlines():
+        number, replicate, epoch = map(int, line.split())
+        assert epoch > before.get((number, replicate), 0)
 
 
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, n_jobs: int) -> None:
     done: list[Record] = []
 
     def press(record: Record) -> None:
@@ -105,11 +105,12 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        run(folder=tmp_path, on_finished=press)
-    assert len(finished(tmp_path)) == 3
+        run(folder=tmp_path, on_finished=press, n_jobs=n_jobs)
+    assert len(finished(tmp_path)) == len(done) < 12
+    before = [record.trial for record in done]
     done.clear()
     found = run(folder=tmp_path, on_finished=done.append)
-    assert [record.trial.number for record in done[:3]] == [0, 0, 1]
+    assert sorted(map(repr, before)) == sorted(repr(record.trial) for record in done[: len(before)])
     assert len(done) == 12
     assert table(found) == table(run())
 
@@ -192,6 +193,7 @@ def test_a_file_of_the_user_is_never_lost(tmp_path: Path, content: bytes) -> Non
     with pytest.raises(DataError, match="is not the journal of a search"):
         run(folder=tmp_path)
     assert (tmp_path / "journal.jsonl").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
 
 
 def test_a_folder_is_for_one_search_at_a_time(tmp_path: Path) -> None:
