@@ -24,6 +24,7 @@ EXTRAS = {
     "fastnet.explore": "matplotlib",
     "fastnet.report": "jinja2",
     "fastnet.data.schema": "pandas",
+    "fastnet.ensemble.ensemble": "onnx",
     "fastnet.export": "torch",
     "fastnet.export.onnx_graph": "onnx",
     "fastnet.network_formats": "onnx torch sklearn",

@@ -27,10 +27,11 @@ class _Meetings:
         self._lock = threading.Lock()
         self._gates = [threading.Semaphore(0) for _ in range(n)]
         self._waiting: list[int] = []
-        self._is_broken = False
+        self._missed = [False] * n  # whether the last meeting of each thread did not take place
+        self._has_left = False
 
     def wait(self, rank: int) -> None:
-        """Wait until all threads have come. Raise BrokenBarrierError if one never comes."""
+        """Wait until all threads have come. Raise BrokenBarrierError if one has ended, and so never comes."""
         with self._lock:
             self._check()
             is_last = len(self._waiting) == len(self._gates) - 1
@@ -38,14 +39,18 @@ class _Meetings:
                 self._open()
             else:
                 self._waiting.append(rank)
+                self._missed[rank] = False
         if not is_last:
             self._gates[rank].acquire()
-            self._check()
+            if self._missed[rank]:
+                self._check()
 
-    def abort(self) -> None:
-        """End the wait of all threads with an error."""
+    def leave(self) -> None:
+        """Say that a thread has ended. The others must not wait for it."""
         with self._lock:
-            self._is_broken = True
+            self._has_left = True
+            for rank in self._waiting:
+                self._missed[rank] = True
             self._open()
 
     def _open(self) -> None:
@@ -54,8 +59,10 @@ class _Meetings:
         self._waiting.clear()
 
     def _check(self) -> None:
-        if self._is_broken:
-            raise threading.BrokenBarrierError("another thread has failed")
+        if self._has_left:
+            raise threading.BrokenBarrierError(
+                "a thread waits for another one that has ended: all of them must make the same exchanges"
+            )
 
 
 class ThreadCommunicator:
@@ -120,6 +127,8 @@ def in_threads(function: Callable[[ThreadCommunicator], T], n: int) -> list[T]:
         The number of threads is out of range.
     Exception
         The first error of a thread. The other threads end at their next exchange.
+    threading.BrokenBarrierError
+        A thread waits for another one that has returned.
 
     Examples
     --------
@@ -144,7 +153,8 @@ def in_threads(function: Callable[[ThreadCommunicator], T], n: int) -> list[T]:
             results[rank] = function(ThreadCommunicator(rank, n, meetings, shelves))
         except BaseException as error:
             errors.append(error)
-            meetings.abort()
+        finally:
+            meetings.leave()
 
     def start(rank: int, context: Context) -> threading.Thread:
         thread = threading.Thread(target=context.run, args=(run, rank), name=f"fastnet process {rank}", daemon=True)
@@ -162,6 +172,6 @@ def in_threads(function: Callable[[ThreadCommunicator], T], n: int) -> list[T]:
                 together.stop()
     if interrupt is not None:
         raise interrupt
-    if errors:  # BrokenBarrierError only says that another thread has failed
+    if errors:  # BrokenBarrierError follows from another thread's error
         raise next((error for error in errors if not isinstance(error, threading.BrokenBarrierError)), errors[0])
     return [results[rank] for rank in range(n)]

@@ -156,9 +156,7 @@ class Pause(Callback):
         self.taken: TrainingState | None = None
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        """Take the state after the last epoch, unless another callback has ended the fit."""
+        """Take the state after the last epoch. If another callback has ended the fit, the state says so."""
         if epoch.epoch >= self._until:
-            state = trainer.state()
-            if state.fit is not None and not state.fit.is_stopped:
-                self.taken = state
+            self.taken = trainer.state()
             trainer.stop()

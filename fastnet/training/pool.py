@@ -29,6 +29,7 @@ Task = TypeVar("Task")
 Data = TypeVar("Data")
 
 LOSSES = 3  # this many lost workers in a row, with no task finished in between, end the run
+DASK_SECONDS = 60  # how long a cluster may have no worker: after a loss, workers start again
 LOST = {  # what the engines raise for a lost worker or its lost data, by module and class, since most are not imported
     "concurrent.futures.process.BrokenProcessPool",
     "distributed.scheduler.KilledWorker",
@@ -336,6 +337,10 @@ def _dask(engine: Any, data: _InDask) -> Any:
             future.add_done_callback(lambda done: done.exception() is not None and callback(done.exception()))
             return future
 
+    try:
+        engine.client.wait_for_workers(1, timeout=DASK_SECONDS)
+    except TimeoutError:
+        raise TimeoutError(f"the Dask cluster has had no worker for {DASK_SECONDS} seconds: start workers") from None
     return Dask(
         client=engine.client,
         scatter=[data],

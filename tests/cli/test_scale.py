@@ -44,7 +44,7 @@ def test_the_text_names_what_was_measured_and_what_was_assumed(
     assert cli.main(arguments) == 0
     out, err = capsys.readouterr()
     assert re.search(r"latency 20 us, bandwidth 1.25 GB/s \(assumed: a network of 10 Gbit/s\)", out)
-    assert re.search(r"measured +an update [\d.]+ us; with averaged gradients [\d.]+", " ".join(out.split()))
+    assert re.search(r"measured +an update [\d.]+ [um]?s; with averaged gradients [\d.]+", " ".join(out.split()))
     assert re.search(r"^ *1,024 .*", out, re.M)
     assert "measuring 8-4-3" in err
 

@@ -41,6 +41,16 @@ def test_the_first_error_ends_all_threads() -> None:
     assert threading.active_count() == before
 
 
+def test_no_thread_waits_for_one_that_has_returned() -> None:
+    def work(communicator: ThreadCommunicator) -> None:
+        communicator.allgather(0)
+        if communicator.rank != 1:
+            communicator.allgather(0)
+
+    with pytest.raises(threading.BrokenBarrierError, match="the same exchanges"):
+        in_threads(work, 3)
+
+
 def test_ctrl_c_ends_the_trainings_of_all_threads() -> None:
     x, y = np.random.default_rng(0).random((64, 3)), np.arange(64) % 2
     begun = threading.Event()

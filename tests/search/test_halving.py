@@ -66,13 +66,14 @@ def test_no_training_begins_again() -> None:
     assert len(epochs) == len(set(epochs)) == 18 * 1 + 6 * 2 + 2 * 6
 
 
-def test_a_training_that_a_callback_ended_keeps_its_value() -> None:
+@pytest.mark.parametrize("end", [1, 2])  # the first rung ends after epoch 2
+def test_a_training_that_a_callback_ended_keeps_its_value(end: int) -> None:
     def stop(trial: Trial) -> list[Any]:
-        return [lambda trainer, epoch: trainer.stop() if trial.replicate else None]
+        return [lambda trainer, epoch: trainer.stop() if trial.replicate and epoch.epoch == end else None]
 
     found = run(method="halving", callbacks=stop)
     last = max(record.rung for record in found.records)
-    assert [(one.trial.replicate, one.epochs) for one in found.records if one.rung == last] == 2 * [(0, 6), (1, 1)]
+    assert [(one.trial.replicate, one.epochs) for one in found.records if one.rung == last] == 2 * [(0, 6), (1, end)]
 
 
 def test_settings_that_diverge_do_not_go_on() -> None:

@@ -48,6 +48,18 @@ def networks() -> list[Document]:
     return found
 
 
+def ensembles() -> list[Document]:
+    """Return ensembles of two networks, of one dtype and of both."""
+    found: list[Document] = []
+    for dtypes in (("float32", "float32"), ("float64", "float32")):
+        made = fastnet.Ensemble(fastnet.Network([4, k + 2, 2], seed=k, dtype=dtype) for k, dtype in enumerate(dtypes))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "ensemble.npz")
+            made.save(path)
+            found.append({path.name: path.read_bytes()})
+    return found
+
+
 def safetensors_networks() -> list[Document]:
     """Return networks as safetensors files, in both dtypes."""
     found: list[Document] = []

@@ -109,6 +109,18 @@ def _network(path: Path) -> None:
     sound(again.parameters.tobytes() == network.parameters.tobytes(), "saving changes the parameters")
 
 
+def _ensemble(path: Path) -> None:
+    ensemble = fastnet.Ensemble.load(path)
+    before = [one.parameters.tobytes() for one in ensemble]
+    sound(
+        {(one.sizes[0], one.sizes[-1], one.task) for one in ensemble} == {(*ensemble.sizes, ensemble.task)}, "members"
+    )
+    ensemble.save(path)
+    again = fastnet.Ensemble.load(path)
+    sound(repr(again) == repr(ensemble), f"{ensemble!r} is saved as {again!r}")
+    sound([one.parameters.tobytes() for one in again] == before, "saving changes the parameters")
+
+
 def _source(source: Source) -> None:
     """Read all rows of a source, at once, in parts and in another order."""
     n, reader = len(source), source.reader
@@ -241,6 +253,7 @@ def _shards(folder: Path, names: Names) -> None:
 
 READERS = {
     "network": Reader(valid.networks, lambda folder, names: _network(folder / names[0])),
+    "ensemble": Reader(valid.ensembles, lambda folder, names: _ensemble(folder / names[0])),
     "safetensors": Reader(valid.safetensors_networks, lambda folder, names: _network(folder / names[0])),
     "checkpoint": Reader(valid.checkpoints, _checkpoint),
     "run": Reader(valid.runs, lambda folder, names: _run(folder)),

@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
 from fastnet.backends.engine import choose
+from fastnet.ensemble.mean_outputs import mean, mean_sums
+from fastnet.ensemble.member_outputs import MemberOutputs, widest
 from fastnet.evaluation import Evaluation, Squares, evaluation
 from fastnet.kernels import formulas
-from fastnet.mean_outputs import mean, mean_sums
-from fastnet.member_outputs import MemberOutputs, widest
 from fastnet.names import BackendName, TaskName, Threads
 from fastnet.network import Network
 from fastnet.network_file import MAX_MEMBERS, holds_ensemble, opened_ensemble, write_ensemble
@@ -60,7 +60,7 @@ class Ensemble:
     >>> ensemble
     <Ensemble of 5 networks, 4 inputs, 3 outputs, classification, 335 parameters>
     >>> ensemble.predict([[0.1, 0.2, 0.3, 0.4]])
-    array([0])
+    array([2])
     """
 
     def __init__(self, networks: Iterable[Network]) -> None:
