@@ -123,6 +123,8 @@ def train(problem: Problem, task: Task) -> Outcome:
             **problem.fit,
         )
         value = _value(problem, trainer, fold.validation)
+        if not math.isfinite(value):
+            message = f"the metric is {value} on the rows held out"
     except DivergedError as error:
         value, message = math.nan, str(error)
     history = {name: trainer.history[name] for name in COLUMNS}  # type: ignore[call-overload]  # the names are those of Epoch
