@@ -96,8 +96,6 @@ class CommonGradients(DivergenceWatch):
         if rows.size:
             state_of_gradient = OptimizerState(c.GRADIENT_ONLY, gradient[None], state.step)
             report = replace(updates, state=state_of_gradient).make(rows, NO_RATE)
-        else:
-            gradient[:] = 0
         weight = float(report[0, c.WEIGHT_SUM]) if len(report) else 0.0
         ranks.meet(diverged=not len(report), weight=weight)
         if ranks.has_diverged:

@@ -201,6 +201,10 @@ class Trainer(TrainingLoop):
         A second call continues with the optimiser's state, the random generator and the schedule of the first call. It
         does not complete an interrupted epoch, but begins a new epoch.
 
+        With a communicator, all its processes call `fit`, each with its own rows and validation data. The records
+        cover the rows of all of them. `on_batches` of a callback sees the process' own rows. Class weights are balanced
+        within each process. There is no warning of a network that does not learn.
+
         Parameters
         ----------
         x : array, data frame or scipy.sparse matrix (n, n_in)

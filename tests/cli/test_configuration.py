@@ -99,7 +99,7 @@ def test_the_file_has_every_option_and_what_the_run_was_made_with(
         "drop",
         "impute",
     }
-    left_out |= {"nesterov", "momentum", "beta1", "beta2", "clip_norm"}  # none of these has a value here
+    left_out |= {"nesterov", "momentum", "beta1", "beta2", "clip_norm", "averaging"}  # none of these has a value here
     assert set(options) == known - apart - left_out
     assert (options["learning_rate"], options["output"], options["data"]) == (0.5, "sigmoid", data)
     assert found["results"] == {"save": str(folder / "m.npz")}

@@ -104,7 +104,7 @@ def test_the_closest_command_option_or_value_is_suggested(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("tarin", "unknown command 'tarin'; there are train, report, "),
+        ("tarin", "unknown command 'tarin'; there are train, search, report, "),
         ("train --epoch 3", "there is no option '--epoch' (see fastnet train --help); did you mean '--epochs'?\n"),
         ("evaluate --lr 0.1", "there is no option '--lr' (see fastnet evaluate --help)\n"),
         ("backends extra", "'extra' belongs to no option (see fastnet backends --help)\n"),

@@ -49,7 +49,7 @@ class Killed(fastnet.Callback):
 def main(name: str, what: str, folder: Path) -> None:
     communicator = mpi.world()
     ranks.TELL_SECONDS = -1.0  # so that this short training writes checkpoints within an epoch
-    Chunks.next_size = lambda _: 20  # type: ignore[method-assign]  # and so that the processes meet often
+    Chunks.next_size = lambda *_: 20  # type: ignore[method-assign]  # and so that the processes meet often
     cut = N // communicator.size // 2  # the last process has more rows than the others
     first = communicator.rank * cut
     rows = slice(first, first + cut if communicator.rank + 1 < communicator.size else N)

@@ -117,6 +117,25 @@ def test_the_same_number_of_processes_gives_the_same_bits(
 
 
 @sizes
+@pytest.mark.parametrize("state", ["average", "keep"])
+def test_averaged_parameters_are_the_mean_of_trainings_alone(n: int, state: Any) -> None:
+    """The mean is weighted by the numbers of examples."""
+    parts = [rows_of(rank, n, uneven=True) for rank in range(n)]
+
+    def train(communicator: Any, rows: slice) -> tuple[Any, Any]:
+        averaging = {} if communicator is None else {"averaging": Averaging(1000, state=state)}
+        trainer = make(communicator, shuffle=False, **averaging)
+        trainer.fit(BYTES[rows], LABELS[rows], epochs=1)
+        return trainer.network.parameters, trainer.state().moments
+
+    alone = [train(None, rows) for rows in parts]
+    means = [sum(found[k] * len(LABELS[rows]) / N for found, rows in zip(alone, parts, strict=True)) for k in range(2)]
+    for rank, (parameters, moments) in enumerate(together(lambda c: train(c, parts[c.rank]), n)):
+        np.testing.assert_allclose(parameters, means[0], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(moments, means[1] if state == "average" else alone[rank][1], rtol=1e-12, atol=1e-14)
+
+
+@sizes
 def test_each_process_draws_its_own_order(n: int) -> None:
     """Otherwise they would also drop out the same activations."""
 

@@ -37,7 +37,7 @@ def data(communicator: ThreadCommunicator) -> dict[str, Any]:
 def at_each_meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let callbacks run at each meeting of the processes, and let them meet often: these trainings are short."""
     monkeypatch.setattr(ranks, "TELL_SECONDS", -1.0)
-    monkeypatch.setattr(Chunks, "next_size", lambda _: 5)
+    monkeypatch.setattr(Chunks, "next_size", lambda *_: 5)
 
 
 def result(found: Trainer) -> tuple[Any, ...]:

@@ -123,13 +123,17 @@ def test_a_process_that_diverges_ends_all(n: int, averaging: int) -> None:
 
 
 @sizes
-def test_averaged_gradients_diverge_at_the_step_of_one_process(n: int) -> None:
+@pytest.mark.parametrize("reads", [False, True])
+def test_averaged_gradients_diverge_at_the_step_of_one_process(n: int, reads: bool) -> None:
     """All processes have the same rows, so they equal one process. The network gets back its last good parameters."""
 
     def train(communicator: Any) -> str:
         trainer = make(communicator, optimizer="sgd", network=REGRESSION, learning_rate=3.0, shuffle=False)
+        data: Any = BYTES, VALUES
+        if reads and communicator is not None:  # the windows of a source are overwritten
+            data = (source(data, shuffle_buffer=4000),)
         with pytest.raises(fastnet.DivergedError) as caught:
-            trainer.fit(BYTES / 255, VALUES, epochs=1000)
+            trainer.fit(*data, epochs=1000)
         return (
             f"{caught.value.epoch} {caught.value.step} {trainer.steps} {np.abs(trainer.network.parameters).max():.6g}"
         )

@@ -36,7 +36,7 @@ def test_the_table_is_the_same_for_any_number_of_workers(method: str) -> None:
 def test_a_training_is_that_of_a_trainer() -> None:
     found = run(validation=(X[:20], Y[:20]), class_weight="balanced", keep=6)
     seeds = {(record.trial.number, record.trial.replicate): record.trial.seed for record in found.records}
-    assert {seed for (_, replicate), seed in seeds.items() if replicate == 0} == {seeds[0, 0]}
+    assert {seed for (_, replicate), seed in seeds.items() if replicate == 0} == {seeds[0, 0]} != {seeds[0, 1]}
     for record in found.records:
         setting = dict(record.trial.setting)
         network = Network([5, *setting.pop("hidden"), 3], seed=record.trial.seed)
