@@ -41,6 +41,8 @@ class KeptNetworks:
         number, replicate = record.trial.number, record.trial.replicate
         if network is not None:
             self._networks[number, replicate] = network
+        elif self._journal is not None:  # the file is the network of this rung, and that in memory may be older
+            self._networks.pop((number, replicate), None)
         of_setting = self._records.setdefault(number, {})
         of_setting[replicate] = record
         if not self._is_complete(number):
@@ -181,4 +183,7 @@ class Run:
 
 
 def _loaded(state: State) -> TrainingState | None:
-    return checkpoint_file.read(state) if isinstance(state, Path) else state
+    """Return the state in memory. Without its file, the training begins again, and comes to the same results."""
+    if isinstance(state, Path):
+        return checkpoint_file.read(state) if state.exists() else None
+    return state

@@ -14,6 +14,7 @@ from fastnet.backends.engine import choose
 from fastnet.data.files import PathLike
 from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.network import Network
 from fastnet.search.halving import rungs
 from fastnet.search.journal import About, opened
@@ -156,7 +157,7 @@ def search(
     examples, held = checked(problem, settings, x, y, sample_weight, validation)
     if class_weight is not None:
         checks.has_classes(all(network.task == "classification" for network in networks))
-        checks.class_weight(class_weight, networks[0].sizes[-1])
+        checks.class_weight(class_weight, formulas.n_classes(problem.n_classes or problem.n_out or 1))
     problem = replace(
         problem,
         folds=folds(x, y, examples, validation, held, seed, bool(problem.n_classes)),
