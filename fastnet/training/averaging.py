@@ -110,7 +110,7 @@ def checked(communicator: object, averaging: object) -> tuple[Communicator, Aver
             "averaging must be 'auto', a whole number or a fastnet.distributed.Averaging, not "
             f"{checks.given(averaging)}"
         )
-    return communicator, Averaging("auto" if averaging == "auto" else int(averaging))
+    return communicator, Averaging("auto" if averaging == "auto" else checks.whole_number("averaging", averaging, 1))
 
 
 def generator_of_process(

@@ -94,7 +94,7 @@ class OneProcess:
 
 @pytest.mark.parametrize("averaging", ["often", 1.5, True, 0])
 def test_an_impossible_averaging_is_refused(averaging: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match=r"averaging must be 'auto', a whole number or|every must be"):
+    with pytest.raises((ValueError, TypeError), match="averaging must be"):
         make(communicator=OneProcess(), averaging=averaging)
 
 
