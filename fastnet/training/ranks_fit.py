@@ -200,17 +200,27 @@ class Supply:
 
 def facts_of(trainer: Any, fit: Fit, software: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same in all processes of a fit, by its name in words."""
-    network, schedule = trainer.network, trainer.schedule
+    network = trainer.network
     names = ["optimizer", "batch_size", "weight_decay", "clip_norm", "dropout", "shuffle", "learning_rate", "averaging"]
     return {
         **{f"the version of {name}" if name[:4] != "the " else name: text for name, text in software.items()},
         "the network": f"{network.description()}, {network.cost_name} {network.cost_number:g}, {network.dtype}",
         "the backend": fit.engine.name,
         **{name: str(getattr(trainer, name)) for name in names},
-        "schedule": repr(schedule) if dataclasses.is_dataclass(schedule) else type(schedule).__qualname__,
+        "schedule": _text_of(trainer.schedule),
         "the number of epochs": str(fit.epochs),
         "the updates made": str(trainer.steps),
     }
+
+
+def _text_of(schedule: Any) -> str:
+    """Return a text of a schedule. Functions stand in it by their names, since their addresses differ."""
+    name = type(schedule).__qualname__
+    if not dataclasses.is_dataclass(schedule):
+        return name
+    values = {field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
+    texts = {key: getattr(value, "__qualname__", repr(value)) for key, value in values.items()}
+    return f"{name}({', '.join(f'{key}={text}' for key, text in texts.items())})"
 
 
 def digest(fit: Fit) -> str:

@@ -239,6 +239,17 @@ def test_the_schedule_sees_the_updates_of_all_processes(n: int) -> None:
 
 
 @sizes
+def test_a_function_as_a_schedule_is_the_same_in_all_processes(n: int) -> None:
+    """Its address in memory differs."""
+
+    def train(communicator: Any) -> Any:
+        trainer = make(communicator, schedule=lambda step: 1 / (1 + step))
+        return trainer.fit(BYTES, LABELS, epochs=1)["learning_rate"]
+
+    assert together(train, n) == [[0.05 / 26]] * n
+
+
+@sizes
 def test_auto_chooses_once_and_the_same_in_all_processes(n: int) -> None:
     def train(communicator: Any) -> Any:
         rows = rows_of(communicator.rank, n)

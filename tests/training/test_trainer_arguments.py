@@ -98,6 +98,12 @@ def test_an_impossible_averaging_is_refused(averaging: Any) -> None:
         make(communicator=OneProcess(), averaging=averaging)
 
 
+def test_a_class_is_no_communicator_and_settings_of_numpy_become_plain() -> None:
+    with pytest.raises(TypeError, match=r"communicator must be a communicator, such as .* not the class OneProcess"):
+        make(communicator=OneProcess)
+    assert repr(Averaging(np.int64(4), np.int64(1))) == "Averaging(every=4, warmup=1, state='average')"
+
+
 def test_every_setting_is_a_documented_property() -> None:
     settings = {
         "optimizer": Adam(),
