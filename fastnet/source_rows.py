@@ -25,7 +25,7 @@ from fastnet.source import Array, Block, RandomReader, Reader, Source, Stream, b
 
 T = TypeVar("T")
 EXACT_BYTES = 1 << 26  # of the rows in memory during a training with shuffle_buffer=None
-PIECE_BYTES = 1 << 23  # the most bytes of rows that are read at once, unless a row has more
+PIECE_BYTES = 1 << 24  # the most bytes of rows that are read at once, unless a row has more
 READ_BYTES = 1 << 20  # small parts are read together up to this size, since a read has a fixed cost
 _ENTRY = re.compile(r"\b([xy])\[(\d+)")  # an entry in a message of the checks, such as x[3, 1]
 

@@ -15,6 +15,7 @@ CONSTANTS = {
     "fastnet.insight.CHAPTER": "The recipe of `fastnet train` for pictures: 784-16-16-10, sigmoids, squared error.",
     "fastnet.insight.MEMORIZER": "The recipe of `memorization`: a layer of 128 ReLU neurons, wide enough to memorise.",
     "fastnet.insight.MINIMIZER": "The recipe of `minima`: MEMORIZER with 10 epochs and a learning rate of 0.05.",
+    "fastnet.search.OMIT": "What a function in a space returns to leave its parameter out of a setting.",
 }
 
 

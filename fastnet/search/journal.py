@@ -71,7 +71,7 @@ def opened(folder: PathLike, about: About, trials: Iterable[Trial]) -> Iterator[
     DataError
         The folder cannot be written, or holds another search or a damaged journal, or another process uses it.
     """
-    path = make_folder(folder)
+    path = make_folder(folder).absolute()  # callbacks may change the current folder
     with locked_folder(path):
         journal = Journal(path, about, trials)
         try:
@@ -197,7 +197,8 @@ class Journal:
             The folder cannot be written.
         """
         record, trial = outcome.record, outcome.record.trial
-        outcome.network.save(self._network(trial.number, trial.replicate))
+        if (trial.number, trial.replicate, record.rung + 1) not in self._records:  # whose network stays
+            outcome.network.save(self._network(trial.number, trial.replicate))
         if outcome.state is not None:
             checkpoint_file.write(self._state(trial, record.rung), outcome.state)
         line = _line(

@@ -177,6 +177,11 @@ def _shared(x: Any, examples: Examples) -> Any:
 
 def _fold(x: Any, y: Array, weights: Array | None, held: NDArray[np.bool_], *, is_copied: bool) -> Fold:
     rows, rest = np.flatnonzero(held), np.flatnonzero(~held)
+    for purpose, part in (("train on", rest), ("validate on", rows)):
+        if weights is not None and not weights[part].any():
+            raise ValueError(
+                f"validation leaves no example with a weight above 0 to {purpose}: give another share, or fewer folds"
+            )
     validation = (x[rows], y[rows]) if weights is None else (x[rows], y[rows], weights[rows])
     if is_copied:
         return Fold(x[rest], y[rest], None if weights is None else weights[rest], validation)

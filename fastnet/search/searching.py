@@ -14,6 +14,7 @@ from fastnet.backends.engine import choose
 from fastnet.data.files import PathLike
 from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.network import Network
 from fastnet.search.halving import rungs
 from fastnet.search.journal import About, opened
@@ -156,7 +157,7 @@ def search(
     examples, held = checked(problem, settings, x, y, sample_weight, validation)
     if class_weight is not None:
         checks.has_classes(all(network.task == "classification" for network in networks))
-        checks.class_weight(class_weight, networks[0].sizes[-1])
+        checks.class_weight(class_weight, formulas.n_classes(problem.n_classes or problem.n_out or 1))
     problem = replace(
         problem,
         folds=folds(x, y, examples, validation, held, seed, bool(problem.n_classes)),
@@ -170,7 +171,7 @@ def search(
         trials=len(settings),
         seeds=n_seeds,
         budget=budget,
-        metric=found_metric if isinstance(found_metric, str) else getattr(found_metric, "__name__", "metric"),
+        metric=found_metric if isinstance(found_metric, str) else _name_of(found_metric),
         lower_is_better=lower_is_better,
         seed=seed,
         x=x,
@@ -224,6 +225,12 @@ def _metric(metric: object, settings: Sequence[Setting], networks: Sequence[Netw
             f"metric={others[0]!r}"
         )
     return name, name == "cost"
+
+
+def _name_of(metric: Metric) -> str:
+    """Return the name of a function, or "metric" if it has none or that of a measure, which has other values."""
+    name = str(getattr(metric, "__name__", ""))
+    return name if name.isidentifier() and name not in Evaluation._fields else "metric"
 
 
 def _texts(request: Request, metric: object, callbacks: object) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from fastnet.training.state import TrainingState
 from fastnet.training.trainer import Trainer
 
 HIDDEN = (16, 16)  # without `hidden` in the space, as in the recipe of `fastnet train` for pictures
+SEQUENCES = ("hidden", "activation", "dropout")  # parameters whose value may have an entry for each layer
 COLUMNS = tuple(name for name in FIELDS if name not in TEXTS)
 
 
@@ -84,11 +85,16 @@ def widths(setting: Setting) -> tuple[int, ...]:
 def check_setting(problem: Problem, setting: Setting, number: int, *, is_halving: bool) -> Network:
     """Refuse a setting that no network or trainer takes, before the first training. Return a small such network.
 
-    The network has one input and hidden layers of one neuron, so that thousands of settings take little time.
+    The network has one input, hidden layers of one neuron and at most three outputs, so that thousands of settings take
+    little time, and wrong labels little memory.
     """
     try:
-        hidden = checks.layer_sizes((1, *widths(setting), 1))[1:-1]
-        small = Problem(1, problem.n_out, problem.n_classes)
+        for name, value in setting.items():
+            if isinstance(value, (tuple, range, set, frozenset, Iterator)) and name not in SEQUENCES:
+                raise TypeError(f"{name} is one value, {text_of(value)}: put candidates into a list")
+        hidden = [checks.whole_number("a width of hidden", width, 1) for width in widths(setting)]
+        checks.layer_sizes((problem.n_in, *hidden, max(problem.n_out, problem.n_classes, 1)))
+        small = Problem(1, min(problem.n_out, 3), min(problem.n_classes, 3))
         trainer = new_trainer(small, setting, 0, (1,) * len(hidden))
         if is_halving:
             trainer.state()  # raises for an optimiser that no file can keep
@@ -103,7 +109,7 @@ def train(problem: Problem, task: Task) -> Outcome:
     """Run a task."""
     trial = task.trial
     fold = problem.folds[trial.replicate % len(problem.folds)]
-    callbacks = list(problem.callbacks(trial)) if problem.callbacks is not None else []
+    callbacks = _callbacks(problem, trial)
     pause = Pause(task.until)
     if task.until < task.epochs:
         callbacks.append(pause)
@@ -123,11 +129,20 @@ def train(problem: Problem, task: Task) -> Outcome:
             **problem.fit,
         )
         value = _value(problem, trainer, fold.validation)
+        if not math.isfinite(value):
+            message = f"the metric is {value} on the rows held out"
     except DivergedError as error:
         value, message = math.nan, str(error)
     history = {name: trainer.history[name] for name in COLUMNS}  # type: ignore[call-overload]  # the names are those of Epoch
     record = Record(trial, len(trainer.history), task.rung, value, math.fsum(history["seconds"]), history, message)
     return Outcome(record, trainer.network, None if message else pause.taken)
+
+
+def _callbacks(problem: Problem, trial: Trial) -> list[Any]:
+    made = [] if problem.callbacks is None else problem.callbacks(trial)
+    if not isinstance(made, Iterable):
+        raise TypeError(f"callbacks must return a list of callbacks for a training, not {checks.given(made)}")
+    return list(made)
 
 
 def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> float:
@@ -139,11 +154,12 @@ def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> f
         x, y, *weights = validation
         found = trainer.evaluate(x, y, sample_weight=weights[0] if weights else None)
         return float(getattr(found, metric))
-    result = metric(trainer.network, *validation[:2])
+    result: Any = metric(trainer.network, *validation[:2])
     try:
-        return float(result)
+        value = float("" if isinstance(result, (str, bytes)) else result)
     except (TypeError, ValueError):
         raise TypeError(f"metric must return a number, not {checks.given(result)}") from None
+    return value if math.isfinite(value) else math.nan  # the journal knows no infinity
 
 
 class Pause(Callback):

@@ -8,7 +8,6 @@ run again, and Ctrl-C ends the running trainings at their next batch.
 from __future__ import annotations
 
 import pickle
-import secrets
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -23,23 +22,13 @@ from fastnet.backends.interrupts import Together
 from fastnet.backends.threads import usable_cores
 from fastnet.checks import given, whole_number
 from fastnet.errors import require_extra
+from fastnet.training.pool_engines import InDask, InRay, is_loss, prepared
 
 T = TypeVar("T")
 Task = TypeVar("Task")
 Data = TypeVar("Data")
 
 LOSSES = 3  # this many lost workers in a row, with no task finished in between, end the run
-DASK_SECONDS = 60  # how long a cluster may have no worker: after a loss, workers start again
-LOST = {  # what the engines raise for a lost worker or its lost data, by module and class, since most are not imported
-    "concurrent.futures.process.BrokenProcessPool",
-    "distributed.scheduler.KilledWorker",
-    "distributed.client.FutureCancelledError",
-    "distributed.client.FuturesCancelledError",
-    "ray.exceptions.ActorUnavailableError",
-    "ray.exceptions.ObjectLostError",
-    "ray.exceptions.RayActorError",
-    "ray.exceptions.WorkerCrashedError",
-}
 
 
 @dataclass(frozen=True)
@@ -69,35 +58,10 @@ class _RemoteCall(Generic[Data, T]):
     def __repr__(self) -> str:  # Dask's page of running tasks shows it
         return f"training {self._index}"
 
-    def __call__(self, data: Data | _InRay | _InDask) -> tuple[int, T]:
+    def __call__(self, data: Data | InRay | InDask) -> tuple[int, T]:
         call: _Call[Data, Any, T] = pickle.loads(self._pickled)
         with use_backend(self._backend):
-            return call(data.get() if isinstance(data, (_InRay, _InDask)) else data)
-
-
-@dataclass(frozen=True)
-class _InRay:
-    """The data in Ray's object store. A node copies them once, and its processes map them."""
-
-    reference: Any
-
-    def get(self) -> Any:
-        import ray
-
-        return ray.get(self.reference)
-
-
-class _InDask:
-    """The data that Dask sends to each worker. Without a name, Dask would pickle the data once more to make one."""
-
-    def __init__(self, data: Any) -> None:
-        self._data, self._name = data, secrets.token_hex()
-
-    def __dask_tokenize__(self) -> str:
-        return self._name
-
-    def get(self) -> Any:
-        return self._data
+            return call(data.get() if isinstance(data, (InRay, InDask)) else data)
 
 
 def run_in_pool(
@@ -289,10 +253,11 @@ def _in_processes(
     left = {call.index: call for call in calls}
     losses = 0
     while left:
-        running, shared = _prepared(engine, data)
-        results = joblib.Parallel(n_jobs=workers, backend=running, return_as="generator_unordered", batch_size=1)(
-            joblib.delayed(_RemoteCall(call, backend))(shared) for call in list(left.values())
-        )
+        running, shared = prepared(engine, data)
+        ahead = "n_jobs" if isinstance(shared, InRay) else "2 * n_jobs"  # Ray runs all that it has
+        results = joblib.Parallel(
+            n_jobs=workers, backend=running, return_as="generator_unordered", batch_size=1, pre_dispatch=ahead
+        )(joblib.delayed(_RemoteCall(call, backend))(shared) for call in list(left.values()))
         try:
             with _aborting(results):
                 for index, result in results:
@@ -300,7 +265,7 @@ def _in_processes(
                     del left[index]
                     yield index, result
         except Exception as error:
-            if not _is_loss(error):
+            if not is_loss(error):
                 raise
             losses += 1
             if losses == LOSSES:
@@ -308,58 +273,6 @@ def _in_processes(
                     f"{LOSSES} workers were lost one after the other, and {len(left)} of {len(calls)} tasks are not "
                     f"done ({error}). A worker may have run out of memory: use fewer workers, n_jobs=1 for example"
                 ) from error
-
-
-def _prepared(engine: Any, data: Data) -> tuple[Any, Any]:
-    """Return an engine of joblib and what the tasks get for the data, so that each node gets the data once."""
-    kind = type(engine).__name__
-    if kind == "DaskDistributedBackend":
-        named = _InDask(data)
-        return _dask(engine, named), named
-    if kind == "RayBackend":
-        import ray
-
-        return _ray(engine), _InRay(ray.put(data))
-    return engine, data
-
-
-def _dask(engine: Any, data: _InDask) -> Any:
-    """Return joblib's engine for Dask with the data on all workers. A copy on one worker only would die with it."""
-
-    class Dask(type(engine)):  # type: ignore[misc]  # joblib has no types
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            cores: int = super().effective_n_jobs(n_jobs)
-            return 2 if cores == 1 else cores  # with 1, joblib would run the tasks in this process
-
-        def submit(self, function: Any, callback: Any = None) -> Any:
-            # joblib does not call back for a worker that is lost for good, and would wait forever.
-            future = super().submit(function, callback)
-            future.add_done_callback(lambda done: done.exception() is not None and callback(done.exception()))
-            return future
-
-    try:
-        engine.client.wait_for_workers(1, timeout=DASK_SECONDS)
-    except TimeoutError:
-        raise TimeoutError(f"the Dask cluster has had no worker for {DASK_SECONDS} seconds: start workers") from None
-    return Dask(
-        client=engine.client,
-        scatter=[data],
-        wait_for_workers_timeout=engine.wait_for_workers_timeout,
-        **engine.submit_kwargs,
-    )
-
-
-def _ray(engine: Any) -> Any:
-    """Return Ray's engine for joblib as one that gives results as they finish. It does, but does not say so."""
-
-    class Ray(type(engine)):  # type: ignore[misc]  # Ray has no types for this class
-        supports_return_generator = True
-
-    return Ray(nesting_level=engine.nesting_level, ray_remote_args=engine.ray_remote_args)
-
-
-def _is_loss(error: BaseException) -> bool:
-    return any(f"{kind.__module__}.{kind.__qualname__}" in LOST for kind in type(error).__mro__)
 
 
 class _Abandoned(BaseException):

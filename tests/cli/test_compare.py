@@ -11,7 +11,7 @@ from cli_cases import FIT, error, prices, record
 from fastnet import cli
 from fastnet.cli.runs import _LEFT_OUT, _text
 from fastnet.report import Run, RunSummary
-from fastnet.training import run_summary
+from fastnet.training import checkpoint_folders
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_opened_is_named(
         raise PermissionError(13, "Permission denied", str(path))
 
     (runs / "slow" / "checkpoints").mkdir()
-    monkeypatch.setattr(run_summary, "numbered", refuse)
+    monkeypatch.setattr(checkpoint_folders, "numbered", refuse)
     found = record(capsys, "runs", runs)
     assert [run["name"] for run in found["runs"]] == ["adam/fast", "prices"]
     assert "Permission denied" in found["broken"][str(runs / "slow")]

@@ -11,10 +11,10 @@ import pytest
 
 import fastnet
 from fastnet.errors import FastnetError
+from fastnet.evaluation import Evaluation
 from fastnet.explore import Finding, Setting, plain, run
 from fastnet.explore.descent import _stop_text
 from fastnet.insight import BatchRun, StopAtMinimum
-from fastnet.network import Evaluation
 from fastnet.training.recipe import CHAPTER
 
 

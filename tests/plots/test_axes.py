@@ -14,13 +14,17 @@ pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 from fastnet import Network, plots
 from fastnet.insight import Importance, PartialDependence
 from fastnet.plots.axes import short_names
+from fastnet.search import search
 
 IMPORTANCE = Importance(("a", "b"), np.ones(2), np.ones(2), np.ones((2, 3)), 0.9, "accuracy")
 DEPENDENCE = PartialDependence("a", np.arange(3.0), np.ones((3, 2)), ("no", "yes"), "probability")
+FOUND = search({"hidden": [(2,), (3,)]}, np.eye(6), np.arange(6) % 2, method="grid", seeds=1, budget=2, n_jobs=1)
 DRAW: dict[str, Callable[..., Any]] = {
     "confusion": lambda **options: plots.confusion(np.eye(2, dtype=np.int64), **options),
     "importance": lambda **options: plots.importance(IMPORTANCE, **options),
     "partial_dependence": lambda **options: plots.partial_dependence(DEPENDENCE, **options),
+    "search_curves": lambda **options: plots.search_curves(FOUND, **options),
+    "search_parallel": lambda **options: plots.search_parallel(FOUND, **options),
     "weights": lambda **options: plots.weights(Network([3, 2]), **options),
     "weights of a deeper layer": lambda **options: plots.weights(Network([3, 2, 2]), layer=1, **options),
 }
@@ -42,8 +46,13 @@ def test_the_picture_is_drawn_into_the_given_axes(draw: Callable[..., Any]) -> N
     assert axes.has_data()
     assert not other.has_data()
     alone = draw().axes[0]
-    assert axes.get_xlabel() == alone.get_xlabel() != ""
+    assert words(axes) == words(alone) != [""]
     assert len(axes.lines) == len(alone.lines)
+
+
+def words(axes: Any) -> list[str]:
+    """Return the label and the names along the lower edge of axes."""
+    return [axes.get_xlabel(), *(label.get_text() for label in axes.get_xticklabels())]
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -186,6 +187,17 @@ def test_a_damaged_journal_is_refused_or_gives_the_same_table(finished_search: P
     assert refused > 40
 
 
+def test_a_line_that_the_user_removed_is_written_again(tmp_path: Path) -> None:
+    """As the message about a damaged line says. The states of earlier rungs are gone then."""
+    arguments: dict[str, Any] = {"method": "halving", "trials": 9, "budget": 9, "keep": 3, "folder": tmp_path}
+    wanted = table(run(**arguments))
+    whole = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for removed in range(1, len(whole)):
+        (tmp_path / "journal.jsonl").write_bytes(b"".join(whole[:removed] + whole[removed + 1 :]))
+        assert table(run(**arguments)) == wanted
+        assert len(lines(tmp_path)) == len(whole)
+
+
 @pytest.mark.parametrize(
     "content", [b"my notes", b"my notes\n", b"{}\n", b'{"crc32": 1, "content": 2}\n', b"[" * 9999 + b"\n"]
 )
@@ -200,6 +212,12 @@ def test_a_file_of_the_user_is_never_lost(tmp_path: Path, content: bytes) -> Non
 def test_a_folder_is_for_one_search_at_a_time(tmp_path: Path) -> None:
     with locked_folder(tmp_path), pytest.raises(DataError, match="another training writes to"):
         run(folder=tmp_path)
+
+
+def test_a_relative_folder_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(folder="search", on_finished=lambda record: os.chdir("/"))
+    assert len(lines(tmp_path / "search")) == 13
 
 
 def test_other_versions_give_a_warning(finished_search: Path, monkeypatch: pytest.MonkeyPatch) -> None:

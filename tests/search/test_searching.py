@@ -36,7 +36,7 @@ def test_the_table_is_the_same_for_any_number_of_workers(method: str) -> None:
 def test_a_training_is_that_of_a_trainer() -> None:
     found = run(validation=(X[:20], Y[:20]), class_weight="balanced", keep=6)
     seeds = {(record.trial.number, record.trial.replicate): record.trial.seed for record in found.records}
-    assert {seed for (_, replicate), seed in seeds.items() if replicate == 0} == {seeds[0, 0]}
+    assert {seed for (_, replicate), seed in seeds.items() if replicate == 0} == {seeds[0, 0]} != {seeds[0, 1]}
     for record in found.records:
         setting = dict(record.trial.setting)
         network = Network([5, *setting.pop("hidden"), 3], seed=record.trial.seed)
@@ -155,11 +155,12 @@ def test_forms_of_x(form: str, tmp_path: Path) -> None:
         (Y, {"task": "regression"}, "regression", 1),
         (Y.astype(np.float32), {}, "regression", 1),
         (np.eye(3)[Y], {"task": "multilabel"}, "multilabel", 3),
-        ((Y > 0).astype(np.float32), {"output": "sigmoid"}, "classification", 1),
+        ((Y > 0).astype(np.float32), {"output": "sigmoid"}, "classification", 1),  # of the classes 0 and 1
     ],
 )
 def test_the_outputs_follow_from_the_targets(y: Any, extra: Any, task: str, width: int) -> None:
-    found = run(y=y, space=SPACE | extra, trials=1)
+    class_weight = {1: 2.0} if task == "classification" else None
+    found = run(y=y, space=SPACE | extra, trials=1, class_weight=class_weight)
     network = found.networks[0, 0]
     assert (network.task, network.sizes[-1]) == (task, width)
     assert not math.isnan(found.records[0].value)
@@ -210,6 +211,17 @@ def _no_training(trial: Trial) -> list[Any]:
         ({"sample_weight": -np.ones(120)}, "sample_weight"),
         ({"class_weight": {7: 1.0}}, "class_weight names the class 7"),
         ({"callbacks": [EarlyStopping()]}, "callbacks must be a function"),
+        (
+            {"callbacks": lambda trial: EarlyStopping()},
+            "callbacks must return a list of callbacks for a training, not <",
+        ),
+        ({"space": {"learning_rate": (0.1, 0.2)}}, r"learning_rate is one value, .*: put candidates into a list"),
+        ({"space": {"hidden": 4.5}}, "a width of hidden must be a whole number, not 4.5"),
+        (
+            {"y": np.where(Y == 0, 10**9, Y)},
+            r"setting 0.*parameters; at most",
+        ),  # refused without a network of this size
+        ({"sample_weight": np.eye(120)[0], "validation": 3}, "no example with a weight above 0 to"),
         ({"space": {"optimizer": [type("Mine", (fastnet.Adam,), {})()]}, "method": "halving"}, "cannot keep"),
     ],
 )
@@ -224,9 +236,15 @@ def test_a_source_is_refused_in_words() -> None:
         search(SPACE, fastnet.data.source((X, Y)))
 
 
-def test_a_metric_that_returns_no_number_is_refused() -> None:
-    with pytest.raises(TypeError, match="metric must return a number, not None"):
-        run(metric=lambda network, x, y: None)
+@pytest.mark.parametrize("value", [None, "0.5"])
+def test_a_metric_that_returns_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"metric must return a number, not {value!r}"):
+        run(metric=lambda network, x, y: value)
+
+
+def test_a_metric_that_is_not_finite_is_nan() -> None:
+    found = run(metric=lambda network, x, y: math.inf)
+    assert all(math.isnan(record.value) for record in found.records)
 
 
 def test_whole_numbers_can_be_drawn_for_a_hidden_layer() -> None:

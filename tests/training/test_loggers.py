@@ -20,7 +20,7 @@ import pytest
 
 from fastnet import Checkpoint, CSVLogger, DataError, FastnetError, JSONLines, Logger, Network, TensorBoard, Trainer
 from fastnet.training import loggers
-from fastnet.training.history import FIELDS, Epoch
+from fastnet.training.history import FIELDS, TEXTS, Epoch
 
 X, Y = np.random.default_rng(0).random((30, 3)), np.arange(30) % 2
 Log = dict[int, dict[str, Any]]  # the fields of each epoch
@@ -30,14 +30,11 @@ def read_csv(path: Path) -> Log:
     with open(path, newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     assert all(tuple(row) == FIELDS for row in rows)
-    return by_epoch([{name: converted(text) for name, text in row.items()} for row in rows])
+    return by_epoch([{k: text if k in TEXTS else converted(text) for k, text in row.items()} for row in rows])
 
 
-def converted(text: str) -> Any:
-    try:
-        return float(text) if text else math.nan
-    except ValueError:
-        return text
+def converted(text: str) -> float:
+    return float(text) if text else math.nan
 
 
 def read_json(path: Path) -> Log:

@@ -179,7 +179,8 @@ class TestDataOfTheCaller:
     def test_an_out_reshaped_during_a_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The kernel sets out.shape between two parts of the call. The next part must still use the old shape."""
         net, out = Network([70, 5, 3], seed=1), np.empty((500, 3), np.float32)
-        monkeypatch.setattr(forward, "FORWARD_WORK", 1)
+        monkeypatch.setattr(forward, "PART_WORK", 1)  # small parts
+        wanted = net.forward(EXAMPLES, backend="numpy").tobytes()
         kernels = backends.get("numpy")
         calls = []
 
@@ -187,18 +188,22 @@ class TestDataOfTheCaller:
             MAX_THREADS, COMPRESSION_PAYS = 1, False
 
             @staticmethod
-            def predict(net: Any, params: Any, x: Any, part: Any, work: Any) -> None:
-                kernels.predict(net, params, x, part, work)
-                out.shape = (3, 500)
-                calls.append(len(part))
+            def predictor(net: Any, params: Any, rows: int, x_dtype: Any, work: Any) -> Any:
+                run = kernels.predictor(net, params, rows, x_dtype, work)
+
+                def reshapes(x: Any, part: Any) -> None:
+                    run(x, part)
+                    out.shape = (3, 500)
+                    calls.append(len(part))
+
+                return reshapes
 
         monkeypatch.setattr(selection, "get", lambda name: Reshapes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             net.forward(EXAMPLES, backend="numpy", out=out)
-        monkeypatch.undo()
         assert len(calls) > 1
-        assert out.tobytes() == net.forward(EXAMPLES, backend="numpy").tobytes()
+        assert out.tobytes() == wanted
 
     def test_checked_labels_and_index_arrays_are_copies(self) -> None:
         net = Network([70, 5, 3])
