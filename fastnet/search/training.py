@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,15 +120,16 @@ def train(problem: Problem, task: Task) -> Outcome:
         trainer, epochs = Trainer.resume(task.state, schedule=trial.setting.get("schedule")), None
     message = ""
     try:
-        trainer.fit(
-            fold.x,
-            fold.y,
-            epochs=epochs,
-            sample_weight=fold.weights,
-            validation_data=fold.validation,
-            callbacks=callbacks,
-            **problem.fit,
-        )
+        with _used_once(callbacks):
+            trainer.fit(
+                fold.x,
+                fold.y,
+                epochs=epochs,
+                sample_weight=fold.weights,
+                validation_data=fold.validation,
+                callbacks=callbacks,
+                **problem.fit,
+            )
         value = _value(problem, trainer, fold.validation)
     except DivergedError as error:
         value, message = math.nan, str(error)
@@ -141,6 +143,27 @@ def _callbacks(problem: Problem, trial: Trial) -> list[Any]:
     if not isinstance(made, Iterable):
         raise TypeError(f"callbacks must return a list of callbacks for a training, not {checks.given(made)}")
     return list(made)
+
+
+@contextmanager
+def _used_once(callbacks: Sequence[Any]) -> Iterator[None]:
+    """Refuse callbacks that another training of this process uses: each would see the epochs of both."""
+    mine, owner = {id(one): one for one in callbacks if isinstance(one, Callback)}, object()
+    shared = [one for key, one in mine.items() if _owners.setdefault(key, owner) is not owner]
+    try:
+        if shared:
+            raise TypeError(
+                f"callbacks returned the same {type(shared[0]).__name__} for two trainings at the same time: make a new "
+                "one for each, such as lambda trial: [EarlyStopping()]"
+            )
+        yield
+    finally:
+        for key in mine:
+            if _owners.get(key) is owner:
+                del _owners[key]
+
+
+_owners: dict[int, object] = {}  # of the callbacks of the trainings that run, by id
 
 
 def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> float:
