@@ -185,10 +185,11 @@ def opened_ensemble(path: str | os.PathLike[str]) -> Iterator[list[Saved]]:
     DataError
         The file is missing, is damaged or holds no ensemble, or the block raised TypeError or ValueError.
     """
+    checked_path("path", path)
     with _refused(path, "an ensemble", "Ensemble.save"):
         if not holds_ensemble(path):
-            with opened(path):
-                raise DataError(f"{shown(path)} is a single network: read it with fastnet.Network.load")
+            _read(path)
+            raise DataError(f"{shown(path)} is a single network: read it with fastnet.Network.load")
         arrays = read_npz(path)
         if ABOUT not in arrays:
             raise ValueError(f"it has no array {ABOUT}")

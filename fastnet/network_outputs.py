@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -193,7 +193,10 @@ class NetworkOutputs(NetworkFormats):
         """
         engine = choose(backend, threads)
         if is_source(x, y, sample_weight):
-            return cast(Evaluation, SourceRows(x, self).evaluation(engine))  # None only where a caller ends it early
+            found = SourceRows(x, self).evaluated(engine)
+            assert found is not None  # no caller ends it early
+            sums, squares = found
+            return evaluation(self._layers, sums, squares.total)
         rows, refuse = self._unchecked_rows(x)
         try:
             targets, weights = self.check_targets(y, len(rows)), checks.weights(sample_weight, len(rows))

@@ -16,15 +16,16 @@ from fastnet.backends.read_ahead import ReadAhead
 from fastnet.backends.threads import share_parts
 from fastnet.checks import holds_bytes
 from fastnet.errors import DataError
-from fastnet.evaluation import Evaluation, Parts, Squares, evaluation
+from fastnet.evaluation import Parts, Squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints
+from fastnet.kernels.formulas import Sums
 from fastnet.source import Array, Block, RandomReader, Reader, Source, Stream, block
 
 T = TypeVar("T")
 EXACT_BYTES = 1 << 26  # of the rows in memory during a training with shuffle_buffer=None
-PIECE_BYTES = 1 << 23  # the most bytes of rows that are read at once, unless a row has more
+PIECE_BYTES = 1 << 24  # the most bytes of rows that are read at once, unless a row has more
 READ_BYTES = 1 << 20  # small parts are read together up to this size, since a read has a fixed cost
 _ENTRY = re.compile(r"\b([xy])\[(\d+)")  # an entry in a message of the checks, such as x[3, 1]
 
@@ -190,8 +191,8 @@ class SourceRows(_Checked):
         for start in range(0, self.n_rows, step):
             yield slice(start, min(start + step, self.n_rows))
 
-    def evaluation(self, engine: Engine, is_over: Callable[[], bool] = lambda: False) -> Evaluation | None:
-        """Return what `Network.evaluate` returns for all rows, or None if `is_over` ended the evaluation early."""
+    def evaluated(self, engine: Engine, is_over: Callable[[], bool] = lambda: False) -> tuple[Sums, Squares] | None:
+        """Return the network's sums over all rows, and the squares of the targets. None if `is_over` ended it early."""
         layers, found, squares, n_done = self._network.layers, Parts(), Squares(self._network.layers), deque[int]()
 
         def use(rows: slice, z: Floats, y: Array) -> None:
@@ -200,7 +201,7 @@ class SourceRows(_Checked):
 
         to_sums = self._network.layers_to_weighted_sums()
         self._share(to_sums, engine, use, is_over, lambda y: squares.add(y, ALL_ONE))
-        return evaluation(layers, found.total(), squares.total) if sum(n_done) == self.n_rows else None
+        return (found.total(), squares) if sum(n_done) == self.n_rows else None
 
     def share(self, layers: Ints, engine: Engine, use: Use) -> None:
         """Call use(rows, activations) for each part of the rows, as `Engine.share` does. A thread reads ahead.

@@ -66,6 +66,12 @@ def count_parameters(sizes: Sequence[int]) -> int:
 
 def multiply_adds(net: Ints) -> int:
     """The number of multiply-adds in the forward pass of one row."""
+    return _multiply_adds(net.tobytes())
+
+
+@functools.lru_cache(maxsize=64)  # computing it takes 5 us, a tenth of a prediction of 100 rows
+def _multiply_adds(net_bytes: bytes) -> int:
+    net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     return int((net[:, N_IN] * net[:, N_OUT]).sum())
 
 

@@ -170,6 +170,8 @@ class Pair(NamedTuple):
     cost: Callable[[Floats, Floats, Floats, Floats | None], float]
     delta: Callable[[Floats, Floats], Floats]  # (a, error): the derivative of an example's cost with respect to its z
     reads_error: bool = True  # whether `cost` reads the error
+    # (z, labels, weights): what `cost` returns for the targets of class labels (n,), within rounding. None: use `cost`
+    cost_of_labels: Callable[[Floats, NDArray[np.generic], Floats | None], float] | None = None
 
 
 class Cost(NamedTuple):
@@ -274,6 +276,12 @@ def _cross_entropy(output: Activation, number: float) -> Pair:
             distance = np.minimum(distance, number)
         return float(np.vdot(distance, target if weights is None else target * weights))
 
+    def of_softmax_labels(z: Floats, labels: NDArray[np.generic], weights: Floats | None) -> float:
+        """-sum(log(a)) of the outputs of the labels. With ten outputs, `evaluate` takes 0.6 of the time."""
+        z = z - np.maximum.reduce(z)
+        distance = np.log(np.add.reduce(np.exp(z))) - z[labels, np.arange(len(labels))]
+        return _total(np.minimum(distance, number) if is_limited else distance, weights)
+
     def of_sigmoid(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
         """-sum(target log(a) + (1 - target) log(1 - a)), computed from z, because a may be rounded to 0 or 1."""
         rest = np.log1p(np.exp(-np.abs(z)))  # -log(1 - a) is max(z, 0) + rest, and -log(a) is max(-z, 0) + rest
@@ -282,7 +290,9 @@ def _cross_entropy(output: Activation, number: float) -> Pair:
         low, high = np.minimum(np.maximum(-z, 0) + rest, number), np.minimum(np.maximum(z, 0) + rest, number)
         return _total(target * low + (1 - target) * high, weights)
 
-    return Pair(of_softmax if output.name == "softmax" else of_sigmoid, canonical_delta, reads_error=False)
+    if output.name == "softmax":
+        return Pair(of_softmax, canonical_delta, reads_error=False, cost_of_labels=of_softmax_labels)
+    return Pair(of_sigmoid, canonical_delta, reads_error=False)
 
 
 def _poisson(output: Activation, number: float) -> Pair:
@@ -468,16 +478,21 @@ def evaluate(net: Ints, z: Floats, y: NDArray[np.generic], weights: NDArray[np.f
     total = [0.0, 0.0, 0.0, 0.0]
     pair, activation, task = pair_of(net), BY_CODE[net.item(-1, c.ACTIVATION)], net.item(-1, c.TASK)
     reads_error = task == c.REGRESSION or pair.reads_error
+    cost_of_labels = pair.cost_of_labels if y.ndim == 1 and task == c.CLASSIFICATION else None
     rows = max(1, COST_OUTPUTS // z.shape[1])
     with np.errstate(all="ignore"):  # a cost that overflows is inf
         for first in range(0, len(z), rows):
             part = slice(first, first + rows)
             sums = np.array(z[part].T, np.float64, order="C")
-            target = targets(y[part], np.empty_like(sums))
             w = weights[part] if weights.size else None
-            error = activation.function(sums) - target if reads_error else target  # then nothing reads it
-            score, labels = scores(task, sums, error, y[part])
-            total[0] += pair.cost(sums, target, error, w)
+            if cost_of_labels is not None:
+                score, labels = is_correct(z[part].T, y[part]), None  # `sums` would be copied
+                total[0] += cost_of_labels(sums, y[part], w)
+            else:
+                target = targets(y[part], np.empty_like(sums))
+                error = activation.function(sums) - target if reads_error else target  # then nothing reads it
+                score, labels = scores(task, sums, error, y[part])
+                total[0] += pair.cost(sums, target, error, w)
             if w is None and task == c.CLASSIFICATION:  # the general case below has the same bits
                 total[1] += len(score)
                 total[2] += int(np.count_nonzero(score))

@@ -15,6 +15,7 @@ T = TypeVar("T")
 UNDER_MPI = int(os.environ.get("OMPI_COMM_WORLD_SIZE") or os.environ.get("PMI_SIZE") or 1) > 1
 if UNDER_MPI:
     from mpi4py import MPI
+LEADS = not UNDER_MPI or MPI.COMM_WORLD.rank == 0  # whether this program is the first of its processes
 SIZES = (MPI.COMM_WORLD.size,) if UNDER_MPI else (2, 4)
 N, N_IN = 203, 70  # 203 rows are no whole number of batches; 70 inputs are enough for the kernels to skip zeros
 RNG = np.random.default_rng(0)

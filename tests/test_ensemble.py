@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -163,7 +164,9 @@ def test_networks_that_do_not_fit_together_are_refused() -> None:
     ):
         refused(lambda other=other: Ensemble([one, other]), "networks[0] and networks[1] differ in", words)
     refused(lambda: Ensemble([]), "1 to 1,000 networks, not 0")
-    refused(lambda: Ensemble([one] * (MAX_MEMBERS + 1)), "not 1,001")
+    refused(lambda: Ensemble([one] * (MAX_MEMBERS + 1)), "not more")
+    refused(lambda: Ensemble(itertools.repeat(one)), "not more")
+    refused(lambda: Ensemble(None), "networks must be a list of networks, not None")
     refused(lambda: Ensemble(one), "write Ensemble([network])")
     refused(lambda: Ensemble([one, "b.npz"]), "networks[1] must be a fastnet.Network, not str")
     first, second = (Network([4, 3], seed=k) for k in range(2))
@@ -199,6 +202,10 @@ def test_files_of_networks_and_of_ensembles_are_told_apart(tmp_path: Path) -> No
         Network.load(tmp_path / "a.npz")
     with pytest.raises(DataError, match=r"is a single network: read it with fastnet.Network.load"):
         Ensemble.load(tmp_path / "b.npz")
+    (tmp_path / "b.npz").write_bytes(b"text")
+    with pytest.raises(DataError, match=r"is not an ensemble that fastnet saved: .* that Ensemble.save wrote"):
+        Ensemble.load(tmp_path / "b.npz")
+    refused(lambda: Ensemble.load(None), "path must be a str or os.PathLike")
     for name in ("a.onnx", "a.c", "a.safetensors"):
         with pytest.raises(DataError, match=r"an ensemble is not saved as .*: give a name that ends in .npz"):
             Ensemble([Network([4, 3])]).save(tmp_path / name)

@@ -16,8 +16,8 @@ from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
 # A part has PART_ROWS rows, or more if PART_WORK multiply-adds need more. A call that has less than PARTS such parts is
 # cut into smaller ones, so that several threads end at the same time; a part has MIN_ROWS rows and PART_WORK at least.
-PART_ROWS, PART_WORK, PARTS, MIN_ROWS = 1 << 10, 1 << 22, 64, 64
-MAX_ROWS, MAX_WORK, MAX_BYTES = 1 << 14, 1 << 30, 1 << 22  # of a part; MAX_BYTES counts its inputs as reals
+PART_ROWS, PART_WORK, PARTS, MIN_ROWS = 1 << 11, 1 << 23, 32, 64
+MAX_ROWS, MAX_WORK, MAX_BYTES = 1 << 14, 1 << 30, 1 << 23  # of a part; MAX_BYTES counts its inputs as reals
 Use = Callable[[slice, Floats], object]
 Refuse = Callable[[], object]
 
@@ -40,9 +40,11 @@ def parts(layers: Ints, n_rows: int, itemsize: int, max_rows: int = MAX_ROWS) ->
     The slices depend on the network and the number of rows alone. So a result has the same bits for any number of
     threads. Most slices have whole blocks of the kernels.
     """
-    if n_rows <= MIN_ROWS and n_rows <= max_rows:  # a shortcut for small calls
+    if n_rows <= MIN_ROWS and n_rows <= max_rows:  # two shortcuts for small calls
         return [slice(0, n_rows)]
     work = c.multiply_adds(layers)
+    if n_rows <= c.BLOCK_ROWS and n_rows <= max_rows and n_rows * work <= PART_WORK:
+        return [slice(0, n_rows)]
     least = max(MIN_ROWS, PART_WORK // work)
     step = max(least, min(PART_ROWS, -(-n_rows // PARTS)))
     most = max(c.BLOCK_ROWS, min(MAX_ROWS, MAX_WORK // work, MAX_BYTES // (int(layers[0, c.N_IN]) * itemsize)))
@@ -70,7 +72,7 @@ class Forward:
         """
         if out is None:
             if worker not in self._outputs:
-                shape = self._max_rows, int(self._layers[-1, c.N_OUT])
+                shape = self._max_rows, self._layers.item(-1, c.N_OUT)
                 self._outputs[worker] = np.empty(shape, self._parameters.dtype)
             out = self._outputs[worker][: len(x)]
         if isinstance(x, SparseRows) or not self._is_prepared:

@@ -77,13 +77,6 @@ class ReadAhead(Generic[T]):
         self._may_make.release()
         return item
 
-    def popleft(self) -> T:
-        """Return the next item, or raise IndexError at the end: the parts of `threads.share_parts`."""
-        try:
-            return next(self)
-        except StopIteration:
-            raise IndexError from None
-
     def clear(self) -> None:
         """End the iteration in all threads."""
         self._closed = True
@@ -92,7 +85,7 @@ class ReadAhead(Generic[T]):
     def _next(self) -> tuple[T | None, BaseException | None]:
         if not self._has_thread:
             with self._lock:
-                return self._make()
+                return (None, StopIteration()) if self._closed else self._make()
         while not (self._closed or self._is_over()):
             is_gone = not self._thread.is_alive()
             if self._is_made.acquire(timeout=0 if is_gone else POLL_SECONDS):

@@ -15,8 +15,9 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
@@ -221,13 +222,28 @@ if hasattr(os, "register_at_fork"):
 
 
 class Left(Protocol[T_co]):
-    """The parts that no thread has taken yet."""
+    """The parts that no thread has taken yet. Several threads take parts at once."""
 
-    def popleft(self) -> T_co:
-        """Take the next part. Raises IndexError at the end."""
+    def __iter__(self) -> Iterator[T_co]:
+        """Return an iterator over the parts. Each part goes to one thread."""
 
     def clear(self) -> None:
         """Forget the parts."""
+
+
+class _Listed(Generic[T]):
+    """The parts of a sequence."""
+
+    def __init__(self, parts: Sequence[T]) -> None:
+        self._left = deque(parts)
+
+    def __iter__(self) -> Iterator[T]:
+        with suppress(IndexError):
+            while True:
+                yield self._left.popleft()
+
+    def clear(self) -> None:
+        self._left.clear()
 
 
 def share_parts(n_threads: int, parts: Sequence[T] | Left[T], call: Callable[[T, int], object]) -> None:
@@ -236,16 +252,12 @@ def share_parts(n_threads: int, parts: Sequence[T] | Left[T], call: Callable[[T,
     The current thread is worker 0 and begins at once, so a short call does not wait until the other threads run. An
     error ends the work of all threads, and is raised. If a thread cannot be started, the current thread warns.
     """
-    left: Left[T] = deque(parts) if isinstance(parts, Sequence) else parts
+    left: Left[T] = _Listed(parts) if isinstance(parts, Sequence) else parts
     errors, alone = list[BaseException](), ""
     begun, ended = set[int](), set[int]()
 
     def take(worker: int) -> None:
-        while True:
-            try:
-                part = left.popleft()
-            except IndexError:
-                return
+        for part in left:
             call(part, worker)
 
     def run(worker: int) -> None:

@@ -18,7 +18,7 @@ from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.checkpoint import Checkpoint
 from fastnet.training.checkpoint_folders import written
-from fastnet.training.configuration import FILE, Configuration, read_configuration
+from fastnet.training.configuration import FILE, Configuration, mpiexec, read_configuration
 from fastnet.training.run_summary import CHECKPOINTS
 from fastnet.training.runs import Run
 from fastnet.training.trainer import Trainer
@@ -116,7 +116,7 @@ def is_waiting(args: argparse.Namespace) -> bool:
 
 def command(folder: str) -> str:
     """Return the command that continues the training of a folder."""
-    return f"fastnet train --resume {shlex.quote(folder)}"
+    return f"{mpiexec(processes.count())}fastnet train --resume {shlex.quote(folder)}"
 
 
 def callbacks(args: argparse.Namespace) -> list[Checkpoint]:

@@ -26,8 +26,8 @@ from fastnet.cli.search_data import SearchData
 from fastnet.cli.search_progress import SearchProgress, finished
 from fastnet.cli.train_options import add_standardize_option
 from fastnet.data.files import atomic_write
-from fastnet.ensemble import Ensemble
-from fastnet.errors import DataError
+from fastnet.ensemble import Ensemble, Model
+from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
 from fastnet.network_file import is_safetensors_name
 from fastnet.search import SearchResult, search
@@ -110,10 +110,7 @@ def run(args: argparse.Namespace) -> int:
     data = SearchData(args, load_data(args), spaces)
     if not args.json:
         print_result(args, facts(_about(args, data, choice)), {})
-    found, best = _searched(args, data)
-    saved: Network | Ensemble = best
-    if args.ensemble is not None:
-        saved = Ensemble([data.for_raw_rows(network) for network in found.ensemble(args.ensemble)])
+    found, best, saved = _searched(args, data)
     _write(args, found, data, best, saved)
     text, test = evaluate(saved, data.data, args.backend, 1)
     record = {**_record(args, found, data), "test": test, **_written(args)}
@@ -183,9 +180,11 @@ def _choices(data: SearchData) -> list[str]:
     return [name.replace("_", " ") for name in choices]
 
 
-def _searched(args: argparse.Namespace, data: SearchData) -> tuple[SearchResult, Network]:
-    """Search, write the table, and train the best setting on all rows. After Ctrl-C say how to go on."""
-    metric = args.metric or ("r2" if data.data.task == "regression" else "accuracy")
+def _searched(args: argparse.Namespace, data: SearchData) -> tuple[SearchResult, Network, Model]:
+    """Return the result, the best network and what --save writes. After Ctrl-C say how to go on."""
+    metric = args.metric
+    if metric is None:
+        metric = "r2" if data.data.task == "regression" else "accuracy"
     stages, already = _stages(args, data), finished(args.out)
     with SearchProgress(stages, args.seeds, metric, quiet=args.quiet, already=already) as progress:
         try:
@@ -208,12 +207,27 @@ def _searched(args: argparse.Namespace, data: SearchData) -> tuple[SearchResult,
             progress.close()
             if args.out is not None:
                 _write_bytes(os.path.join(args.out, TABLE), _csv(found).encode())
-            return found, data.for_raw_rows(found.refit().network)
+            return found, *_models(args, found, data)
         except KeyboardInterrupt:
             kept = "nothing is saved, since --out is not given"
             if args.out is not None:
                 kept = f"they are saved in {shown(args.out)}; to continue, give the same command again"
             raise KeyboardInterrupt(f"after {progress.done:,} trainings; {kept}") from None
+
+
+def _models(args: argparse.Namespace, found: SearchResult, data: SearchData) -> tuple[Network, Model]:
+    """Train the best setting on all rows. Return its network and what --save writes.
+
+    If there is no such model, print the table before the error, since a search may have taken hours.
+    """
+    try:
+        best = data.for_raw_rows(found.refit().network)
+        if args.ensemble is None:
+            return best, best
+        return best, Ensemble([data.for_raw_rows(network) for network in found.ensemble(args.ensemble)])
+    except (FastnetError, ValueError):
+        print_result(args, _table(found), _record(args, found, data))
+        raise
 
 
 def _stages(args: argparse.Namespace, data: SearchData) -> list[Rung]:
@@ -224,9 +238,7 @@ def _stages(args: argparse.Namespace, data: SearchData) -> list[Rung]:
     return rungs(n, args.budget) if args.method == "halving" else [Rung(n, args.budget)]
 
 
-def _write(
-    args: argparse.Namespace, found: SearchResult, data: SearchData, best: Network, saved: Network | Ensemble
-) -> None:
+def _write(args: argparse.Namespace, found: SearchResult, data: SearchData, best: Network, saved: Model) -> None:
     if args.save is not None:
         saved.save(args.save)
     if args.out is not None:
@@ -270,7 +282,7 @@ def _record(args: argparse.Namespace, found: SearchResult, data: SearchData) -> 
         "space": args.space,
         **{name: getattr(found.request, name) for name in _ASKED},
         "trainings": len(rows) * args.seeds,
-        "best": rows[0],
+        "best": rows[0] if found.has_best else None,
         "settings": rows,
     }
 
@@ -280,8 +292,6 @@ def _text(args: argparse.Namespace, found: SearchResult) -> str:
     metric, standings = found.request.metric, found.standings
     best, names = standings[0], varied(standings)
     seconds = sum(one.seconds for one in standings)
-    rows = standing_rows(standings, metric, _MOST_ROWS)
-    title = f"the best {len(rows) - 1} of {len(standings):,} settings" if len(standings) > 1 else "the setting"
     lines = {
         "best": f"setting {best.number}: {setting_line(best.setting, names or [*best.setting])}",
         metric_title(metric): f"{result_text(best, metric)} on the rows held out",
@@ -293,7 +303,14 @@ def _text(args: argparse.Namespace, found: SearchResult) -> str:
             what = f"the networks of the {args.ensemble} best settings, as one"
         lines["saved"] = f"{shown(args.save)}: {what}"
     lines |= {name: shown(getattr(args, name)) for name in ("out", "html") if getattr(args, name) is not None}
-    return f"{title}\n{folded_table(rows, table_columns())}\n\n{facts(lines)}"
+    return f"{_table(found)}\n\n{facts(lines)}"
+
+
+def _table(found: SearchResult) -> str:
+    """Return the best settings as a table with a title."""
+    n, rows = len(found.standings), standing_rows(found.standings, found.request.metric, _MOST_ROWS)
+    title = f"the best {len(rows) - 1} of {n:,} settings" if n > 1 else "the setting"
+    return f"{title}\n{folded_table(rows, table_columns())}"
 
 
 COMMAND = Command(

@@ -6,12 +6,13 @@ others. If they do not fail too within a second, it ends them.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from fastnet.errors import require_extra
 from fastnet.training.averaging import Communicator
@@ -23,8 +24,9 @@ _POLL = 0.005  # seconds between two looks
 def world() -> Communicator:
     """Return the communicator of all processes that `mpiexec` started. All of them make this call.
 
-    If an exception ends one of the processes, it prints the exception and ends the others too, within two seconds.
-    mpi4py alone, `MPI.COMM_WORLD`, lets them wait for the failed one.
+    If an exception ends one of the processes, or `sys.exit` with an error, it prints the error and ends the others too,
+    within two seconds. mpi4py alone, `MPI.COMM_WORLD`, lets them wait for the failed one. A process that ends without
+    an error ends no other one.
 
     Returns
     -------
@@ -65,7 +67,15 @@ def _world() -> tuple[Any, Any]:
     communicator = MPI.COMM_WORLD
     pair = communicator, communicator.Dup()  # the processes may be within an exchange when one fails
     sys.excepthook = functools.partial(_end_after, sys.excepthook)
+    sys.exit = functools.partial(_exit, sys.exit)  # Python calls no hook for SystemExit
     return pair
+
+
+def _exit(leave: Callable[[str | int | None], NoReturn], status: str | int | None = None, /) -> NoReturn:
+    """Leave this program as `sys.exit` does. With an error, end the other processes too when this one ends."""
+    if status not in (None, 0):
+        atexit.register(end_together, lambda: None, status if isinstance(status, int) else 1)
+    leave(status)
 
 
 def _end_after(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -66,9 +67,12 @@ class Ensemble:
     def __init__(self, networks: Iterable[Network]) -> None:
         if isinstance(networks, Network):
             raise TypeError("networks must be a list of networks, not one network: write Ensemble([network])")
-        found = [checks.instance(f"networks[{k}]", one, Network) for k, one in enumerate(networks)]
+        if not isinstance(networks, Iterable):
+            raise TypeError(f"networks must be a list of networks, not {checks.given(networks)}")
+        some = islice(networks, MAX_MEMBERS + 1)  # a generator may have no end
+        found = [checks.instance(f"networks[{k}]", one, Network) for k, one in enumerate(some)]
         if not 1 <= len(found) <= MAX_MEMBERS:
-            raise ValueError(f"an ensemble needs 1 to {MAX_MEMBERS:,} networks, not {len(found):,}")
+            raise ValueError(f"an ensemble needs 1 to {MAX_MEMBERS:,} networks, not {'more' if found else '0'}")
         first = _Interface.of(found[0])
         for k, one in enumerate(found):
             for name, mine, other in zip(_Interface._fields, first, _Interface.of(one), strict=True):

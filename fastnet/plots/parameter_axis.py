@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FAR = 5.0  # an axis is linear if its largest number is at most this many times the smallest
 FEW = 6  # so many different numbers have a tick each
+CLOSE = 0.08  # of an axis: the texts of ticks that are nearer to each other would overlap
+MOST_NAMES = 15  # of the ticks of an axis
 MAX_LETTERS = 14  # of the name of a value
 _LOG_DISTRIBUTIONS = ("loguniform", "reciprocal", "lognorm")  # SciPy's names
 
@@ -51,12 +53,19 @@ class ParameterAxis:
         """Return the axis of a parameter. Names of values have at most `max_letters` letters.
 
         Numbers from a distribution on a logarithmic scale have a logarithmic axis. So have candidates whose median is
-        nearer to the geometric mean of the smallest and the largest than to their arithmetic mean.
+        nearer to the geometric mean of the smallest and the largest than to their arithmetic mean. A few candidates
+        that are too close to each other on their axis, such as 0, 0.0001 and 0.1, become names.
         """
         found = [setting.get(name) for setting in settings]
         if all(value is None or _is_number(value) for value in found):
             values = np.array([np.nan if value is None else value for value in found], np.float64)
-            return cls(values, [], _is_log(values[np.isfinite(values)], [space.get(name) for space in spaces]))
+            candidates = [space.get(name) for space in spaces]
+            axis = cls(values, [], _is_log(values[np.isfinite(values)], candidates))
+            different = np.unique(values[np.isfinite(values)])
+            if len(different) > FEW or axis.are_apart(different) or any(hasattr(one, "rvs") for one in candidates):
+                return axis
+            numbers = np.where(np.isfinite(values), np.searchsorted(different, values), np.nan)
+            return cls(numbers, _number_texts(different))
         keys = sorted({_key(name, value) for value in found})
         places = {key: place for place, key in enumerate(keys)}
         values = np.array([places[_key(name, value)] for value in found], np.float64)
@@ -64,9 +73,14 @@ class ParameterAxis:
 
     @property
     def few_values(self) -> NDArray[np.float64]:
-        """The different values in order if there are few of them or they have names, else an empty array."""
+        """The different values in order if they have names, or are few and not too close, else an empty array."""
         different = np.unique(self.values[np.isfinite(self.values)])
-        return different if self.names or len(different) <= FEW else different[:0]
+        is_few = len(different) <= FEW and self.are_apart(different)
+        return different if self.names or is_few else different[:0]
+
+    def are_apart(self, different: NDArray[np.float64]) -> bool:
+        """Whether the texts of ticks at these values, in order, do not overlap."""
+        return bool((np.diff(self.shares(different)) >= CLOSE).all())
 
     def shares(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where values lie on the axis, from 0 to 1. An axis with one value has it in the middle."""
@@ -80,13 +94,18 @@ class ParameterAxis:
     def ticks(self, is_share: bool = False) -> list[tuple[float, str]]:
         """Return the places from 0 to 1 of the ticks of this axis, and their texts. `is_share` writes percentages."""
         if self.names:
-            places = np.arange(len(self.names), dtype=np.float64)
-            return list(zip(self.shares(places).tolist(), self.names, strict=True))
+            places, names = self._named_ticks()
+            return list(zip(self.shares(places).tolist(), names, strict=True))
         values = self.few_values
         if not len(values):
             values = self._round_numbers(7)
-        texts = [f"{100 * value:.4g}%" if is_share else f"{value:.4g}" for value in values]
+        texts = [f"{text}%" for text in _number_texts(100 * values)] if is_share else _number_texts(values)
         return list(zip(self.shares(values).tolist(), texts, strict=True))
+
+    def _named_ticks(self) -> tuple[NDArray[np.float64], list[str]]:
+        """Return the values that have a tick, and their names: of many names every second, third and so on."""
+        step = -(-len(self.names) // MOST_NAMES)
+        return np.arange(0, len(self.names), step, dtype=np.float64), self.names[::step]
 
     def _round_numbers(self, most: int) -> NDArray[np.float64]:
         """Return at most so many round numbers between the smallest and the largest value."""
@@ -104,7 +123,7 @@ class ParameterAxis:
     def apply(self, axis: Axis) -> None:
         """Give an axis of Matplotlib this scale and its ticks."""
         if self.names:
-            axis.set_ticks(range(len(self.names)), self.names)
+            axis.set_ticks(*self._named_ticks())
             return
         axes: Any = axis.axes
         ticks = self.few_values
@@ -112,10 +131,17 @@ class ParameterAxis:
             axes.set_xscale("log")
             ticks = ticks if len(ticks) else self._round_numbers(3)
         if len(ticks):
-            axis.set_ticks(ticks, [f"{value:.4g}" for value in ticks])
+            axis.set_ticks(ticks, _number_texts(ticks))
             axis.set_ticks([], minor=True)
         else:
             number_ticks(axis)
+
+
+def _number_texts(values: NDArray[np.float64]) -> list[str]:
+    """Return numbers as texts of four digits, or of as many as tell different numbers apart."""
+    count = len(np.unique(values))
+    digits = next((n for n in (4, 6, 9) if len({f"{value:.{n}g}" for value in values}) == count), 17)
+    return [f"{value:.{digits}g}" for value in values]
 
 
 def _is_number(value: object) -> bool:

@@ -33,7 +33,8 @@ def search_parallel(found: SearchResult, *, width: float = 8.0, ax: Axes | None 
     """Draw each setting of a search as a line across an axis for each parameter and one for the score.
 
     Only parameters that vary are drawn. Better scores are higher up, and their lines are darker. A setting without a
-    parameter, or whose trainings diverged, crosses that axis below its values.
+    parameter, or whose trainings diverged, crosses that axis below its values. A few candidates that are too close to
+    each other for an axis of numbers, such as 0, 0.0001 and 0.1, have equal distances.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ def search_parallel(found: SearchResult, *, width: float = 8.0, ax: Axes | None 
     lines = [np.column_stack([np.arange(n), row]) for row in heights]
     shades = _shades(len(lines))
     axes.add_collection(LineCollection(lines[:0:-1], colors=shades[:0:-1], linewidths=1.0, alpha=0.7, zorder=2))
-    (best,) = axes.plot(*lines[0].T, color=style.RED, linewidth=2.6, zorder=4, label="the best setting")
+    colour, thick, name = (style.RED, 2.6, "the best setting") if found.has_best else (shades[0], 1.0, "diverged")
+    (best,) = axes.plot(*lines[0].T, color=colour, linewidth=thick, zorder=4, label=name)
     axes.set_xlim(-0.15, n - 0.55)
     axes.set_ylim(BELOW - 0.06, 1.06)
     titles = [style.shortened(_words(name), 24).replace(" ", "\n") for name in columns]
@@ -111,7 +113,7 @@ def search_parallel(found: SearchResult, *, width: float = 8.0, ax: Axes | None 
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
     shown = [Line2D([], [], color=shades[k], label=text) for k, text in ((0, "better"), (-1, "worse"))]
-    legend_above(axes, [best, *shown] if len(lines) > 2 else [best])
+    legend_above(axes, [best, *shown] if len(lines) > 2 and found.has_best else [best])
     return figure_of(axes)
 
 
@@ -123,7 +125,7 @@ def search_effects(found: SearchResult, *, width: float = 8.0) -> Figure:
     over the settings with a value, or with values in a range. Their bars, or the band, reach one standard deviation to
     both sides, on the scale of the axis. Diverged settings are left out. Of a search by halving, the metric after the
     first rung is drawn, which all settings have. A metric that is a function has no value there, so its last values
-    are drawn.
+    are drawn. A few candidates that are too close to each other for an axis of numbers have equal distances.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ def search_effects(found: SearchResult, *, width: float = 8.0) -> Figure:
     TypeError
         `found` is no SearchResult.
     ValueError
-        No parameter varies.
+        No parameter varies, or all settings diverged.
     MissingLibraryError
         Matplotlib is missing (the extra `plot`).
 
@@ -153,6 +155,8 @@ def search_effects(found: SearchResult, *, width: float = 8.0) -> Figure:
     >>> figure = search_effects(search(space, x, y, trials=8, seeds=2, budget=2, n_jobs=1))
     """
     names, settings = _parameters(found), _settings(found)
+    if not found.has_best:
+        raise ValueError(f"all {len(settings):,} settings diverged, so there is nothing to compare")
     metric, label = _compared(found)
     is_log = _is_wide(found.request.metric, metric)
     across = max(1, min(len(names), int(width / PANEL_WIDTH)))
@@ -208,15 +212,15 @@ def search_curves(found: SearchResult, *, width: float = 6.0, ax: Axes | None = 
 
     checks.instance("found", found, SearchResult, "fastnet.search")
     measure = found.request.metric if f"{VALIDATION}{found.request.metric}" in found.records[0].history else "cost"
-    best = found.standings[0].number
+    best = found.standings[0].number if found.has_best else None
     curves: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
     for record in found.records:
         curve = _curve(record, measure)
         if len(curve):
             curves[record.trial.number == best].append(curve)
-    has_others = bool(curves[False])
-    names = [f"the best setting, number {best}", *["other settings"] * has_others]
-    axes = axes_for(ax, width, 3.0 + legend_height(names, width))
+    texts = {True: f"the best setting, number {best}", False: "diverged" if best is None else "other settings"}
+    names = {is_best: texts[is_best] for is_best in texts if curves[is_best]} or {False: texts[False]}
+    axes = axes_for(ax, width, 3.0 + legend_height([*names.values()], width))
     colours = {True: style.RED, False: style.GREY}
     for is_best, alpha, line_width in ((False, 0.45, 0.8), (True, 1.0, 1.8)):
         axes.add_collection(
@@ -236,8 +240,7 @@ def search_curves(found: SearchResult, *, width: float = 6.0, ax: Axes | None = 
     axes.set_ylabel(f"{SCORES.get(measure, measure)} on the rows held out")
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    handles = zip(names, (True, False), strict=False)
-    legend_above(axes, [Line2D([], [], color=colours[is_best], label=name) for name, is_best in handles])
+    legend_above(axes, [Line2D([], [], color=colours[is_best], label=name) for is_best, name in names.items()])
     return figure_of(axes)
 
 

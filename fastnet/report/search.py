@@ -32,10 +32,11 @@ def page(found: SearchResult, data: str) -> Page:
     standings, request = found.standings, found.request
     settings = counted(len(standings), "setting")
     best = standings[0]
-    diverged = sum(math.isnan(one.mean) for one in standings)
+    diverged = sum(math.isnan(one.score) for one in standings)
     warning = ""
     if diverged:
-        warning = f"{counted(diverged, 'setting')} diverged in at least one training. They come last in the table."
+        last = "They come last in the table." if found.has_best else f"So none is the best: {best.message}."
+        warning = f"{counted(diverged, 'setting')} diverged in at least one training. {last}"
     return Page(
         kind="Search",
         what=settings,
@@ -64,6 +65,8 @@ def _figures(found: SearchResult, best: Standing) -> Facts:
 def _best(found: SearchResult, best: Standing) -> Card:
     """The card of the best setting."""
     metric = found.request.metric
+    if not found.has_best:
+        return Card("best", "The best setting", "All settings diverged.")
     facts = [(name.replace("_", " "), value_text(name, value)) for name, value in best.setting.items()]
     return Card(
         "best",
@@ -76,25 +79,21 @@ def _best(found: SearchResult, best: Standing) -> Card:
 
 def _curves(found: SearchResult, best: Standing) -> Card:
     """The card of the learning curves."""
-    return Card(
-        "curves",
-        "How they learned",
-        "Each line is a training. The lines of the best setting stand out.",
-        [
-            picture(
-                plots.search_curves(found),
-                f"Curves of the {metric_title(found.request.metric)} of all trainings against epochs. Those of setting "
-                f"{best.number} stand out: {result_text(best, found.request.metric)} after {best.epochs} epochs.",
-            )
-        ],
-    )
+    metric, text, more = found.request.metric, "Each line is a training.", ""
+    if found.has_best:
+        text += " The lines of the best setting stand out."
+        result = f"{result_text(best, metric)} after {counted(best.epochs, 'epoch')}"
+        more = f" Those of setting {best.number} stand out: {result}."
+    alt = f"Curves of the {metric_title(metric)} of all trainings against epochs.{more}"
+    return Card("curves", "How they learned", text, [picture(plots.search_curves(found), alt)])
 
 
 def _parallel(found: SearchResult, best: Standing) -> Card:
     """The card of the settings as lines across their parameters."""
     names = varied(found.standings)
     if not names:
-        return Card("parallel", "All settings at once", "There is only one setting, so there is nothing to compare.")
+        return Card("parallel", "All settings at once", "No parameter varies, so there is nothing to compare.")
+    lines = f" The best line: {setting_line(best.setting, names)}." if found.has_best else ""
     return Card(
         "parallel",
         "All settings at once",
@@ -102,8 +101,7 @@ def _parallel(found: SearchResult, best: Standing) -> Card:
         [
             picture(
                 plots.search_parallel(found),
-                f"Parallel axes of {', '.join(name.replace('_', ' ') for name in names)} and the score. The best line: "
-                f"{setting_line(best.setting, names)}.",
+                f"Parallel axes of {', '.join(name.replace('_', ' ') for name in names)} and the score.{lines}",
             )
         ],
         wide=True,
@@ -115,6 +113,8 @@ def _effects(found: SearchResult, best: Standing) -> Card:
     names, metric = varied(found.standings), metric_title(found.request.metric)
     if not names:
         return Card("effects", "What each parameter does", "No parameter varies.")
+    if not found.has_best:
+        return Card("effects", "What each parameter does", "All settings diverged, so there is nothing to compare.")
     when = ", after the epochs that all settings have" if found.request.method == "halving" else ""
     return Card(
         "effects",

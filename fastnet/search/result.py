@@ -89,6 +89,11 @@ class SearchResult:
         return standings(self.records, self.request.lower_is_better)
 
     @property
+    def has_best(self) -> bool:
+        """Whether a setting has a score. If not, all of them diverged."""
+        return not math.isnan(self.standings[0].score)
+
+    @property
     def table(self) -> Any:
         """A row for each setting, the best first: a pandas frame if pandas is installed, else a list of dicts.
 
@@ -108,7 +113,7 @@ class SearchResult:
         return _framed(self._training_rows())
 
     def to_json(self) -> str:
-        """Return the arguments and both tables as JSON text. JSON has no nan, so nan becomes null.
+        """Return both tables and the arguments that are numbers or names as JSON text. nan becomes null.
 
         A parameter that JSON cannot hold, such as an optimiser, is written as text.
         """
@@ -154,8 +159,8 @@ class SearchResult:
     def best(self) -> Best:
         """The best setting: its `setting`, `mean`, `standard_error`, `score` and `network`.
 
-        Raises ValueError if the trainings of all settings diverged, and DataError if the user removed its network from
-        the folder of the search.
+        Raises ValueError if all settings diverged, and DataError if the user removed its network from the folder of
+        the search.
         """
         found = self._best()
         network = self.networks.get((found.number, self._ordered(found)[0]))
@@ -186,7 +191,7 @@ class SearchResult:
         Raises
         ------
         ValueError
-            The trainings of all settings diverged.
+            All settings diverged.
         DivergedError
             The new training diverged.
         """
@@ -230,17 +235,20 @@ class SearchResult:
             orders = [[(one.number, k) for k in self._ordered(one)] for one in chosen if not math.isnan(one.score)]
             keys += [order[k] for k in range(self.request.seeds) for order in orders[: n - len(keys)] if k < len(order)]
         if len(keys) < n:
+            scored = {one.number for one in self.standings if not math.isnan(one.score)}
+            more = "more trials or seeds" if scored <= kept else "more trials, more seeds or a larger keep"
             raise ValueError(
-                f"an ensemble of {n} networks needs more than the search has: it kept {len(keys)} networks that did "
-                f"not diverge; give n={len(keys)} or less, or search with more trials, more seeds or a larger keep"
+                f"an ensemble of {n} networks needs more than the search has: it kept {len(keys)} networks of settings "
+                f"that did not diverge; take {len(keys)} or fewer, or search with {more}"
             )
         return Ensemble(self.networks[key] for key in keys[:n])
 
     def _best(self) -> Standing:
         best = self.standings[0]
-        if math.isnan(best.score):
+        if not self.has_best:
             raise ValueError(
-                f"the trainings of all {len(self.standings):,} settings diverged, so none is the best: {best.message}"
+                f"each of the {len(self.standings):,} settings had a training that diverged or has no finite metric, "
+                f"so none is the best: {best.message}"
             )
         return best
 
@@ -263,7 +271,10 @@ def _all_rows(request: Request, byte_scale: float) -> tuple[Any, Any, Any]:
     if weights is not None or rest:
         parts = (weights, n), (rest[0] if rest else None, n_more)
         weights = np.concatenate([np.ones(size) if part is None else part for part, size in parts])
-    y = np.concatenate([np.asarray(y), np.asarray(more_y)])
+    targets = [np.asarray(y), np.asarray(more_y)]
+    if targets[0].ndim != targets[1].ndim:  # values (n,) and (n, 1)
+        targets = [part.reshape(len(part), -1) for part in targets]
+    y = np.concatenate(targets)
     if checks.is_scipy_sparse(x) or checks.is_scipy_sparse(more_x):
         from scipy import sparse
 

@@ -25,11 +25,13 @@ State = TrainingState | Path | None  # where the next rung goes on from; None fo
 class KeptNetworks:
     """The networks of the best settings so far. Those of other settings are dropped.
 
-    A setting counts when all of its trainings on a rung are here.
+    A setting counts when all of its trainings on a rung are here. In a search by halving, no setting that goes on is
+    dropped: its training may have ended early, or the journal may have its network of a later rung.
     """
 
     def __init__(self, keep: int, request: Request, journal: Journal | None) -> None:
         self._keep, self._request, self._journal = keep, request, journal
+        self._least = 0
         self._records: dict[int, dict[int, Record]] = {}  # of the last rung of each setting, by number and replicate
         self._networks: dict[Key, Network] = {}
         self._best: list[tuple[tuple[float, ...], int]] = []  # order and number of the best settings
@@ -48,10 +50,18 @@ class KeptNetworks:
         lower = self._request.lower_is_better
         self._best = [(order, other) for order, other in self._best if other != number]
         insort(self._best, (order_of(standing(list(of_setting.values()), lower), lower), number))
-        for _, dropped in self._best[self._keep :]:
-            if self._is_complete(dropped):  # otherwise it is on its way to a later rung, and comes back
-                self._drop(dropped)
-        del self._best[self._keep :]
+        self._drop_the_worst()
+
+    def keep_at_least(self, count: int) -> None:
+        """Keep so many settings at least: those of a rung, which are the best ones. 0 after the last rung."""
+        self._least = count
+        self._drop_the_worst()
+
+    def _drop_the_worst(self) -> None:
+        most = max(self._keep, self._least)
+        for _, number in self._best[most:]:
+            self._drop(number)
+        del self._best[most:]
 
     def _is_complete(self, number: int) -> bool:
         records = self._records[number].values()
@@ -121,18 +131,20 @@ class Run:
         states: dict[Key, State] = {}
         trials = list(self.trials)
         for rung, stage in enumerate(stages):
+            self.kept.keep_at_least(stages[max(rung, 1)].settings if len(stages) > 1 else 0)
             keys = [(trial.number, trial.replicate) for trial in trials]
             going = [k for k, key in enumerate(keys) if not rung or states[key] is not None]
             tasks = [Task(trials[k], self.request.budget, stage.epochs, rung) for k in going]
-            results = self._results(tasks, [states.get(keys[k]) for k in going])
             ended = {key: replace(found[key], rung=rung) for key in keys if rung and states[key] is None}
             for record in ended.values():
                 self._finished(record, None)
             found |= ended
+            results = self._results(tasks, [states.get(keys[k]) for k in going])
             for k, (record, state) in zip(going, results, strict=True):
                 found[keys[k]], states[keys[k]] = record, state
             if rung + 1 < len(stages):
                 trials = self._promoted(trials, [found[key] for key in keys], stages[rung + 1].settings)
+        self.kept.keep_at_least(0)
         return [found[trial.number, trial.replicate] for trial in self.trials]
 
     def _promoted(self, trials: Sequence[Trial], records: Sequence[Record], count: int) -> list[Trial]:

@@ -172,7 +172,7 @@ def search(
         trials=len(settings),
         seeds=n_seeds,
         budget=budget,
-        metric=found_metric if isinstance(found_metric, str) else getattr(found_metric, "__name__", "metric"),
+        metric=found_metric if isinstance(found_metric, str) else _name_of(found_metric),
         lower_is_better=lower_is_better,
         seed=seed,
         x=x,
@@ -226,6 +226,12 @@ def _metric(metric: object, settings: Sequence[Setting], networks: Sequence[Netw
             f"metric={others[0]!r}"
         )
     return name, name == "cost"
+
+
+def _name_of(metric: Metric) -> str:
+    """Return the name of a function, or "metric" if it has none or that of a measure, which has other values."""
+    name = str(getattr(metric, "__name__", ""))
+    return name if name.isidentifier() and name not in Evaluation._fields else "metric"
 
 
 def _texts(request: Request, metric: object, callbacks: object) -> dict[str, str]:

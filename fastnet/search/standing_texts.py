@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnet.search.records import Standing
+from fastnet.search.space import text_of
 from fastnet.text import duration, layers, score
 from fastnet.training.comparison_tables import setting_text
 
@@ -21,6 +22,8 @@ def value_text(name: str, value: Any) -> str:
     """Return a parameter's value as text: 32-16 for hidden layers, four digits for a number, a dash for none."""
     if name == "hidden" and isinstance(value, (list, tuple)):
         return layers(value) or "none"
+    if callable(value):
+        return text_of(value)
     return f"{value:.4g}" if isinstance(value, float) else setting_text(value)
 
 

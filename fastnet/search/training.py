@@ -131,6 +131,8 @@ def train(problem: Problem, task: Task) -> Outcome:
                 **problem.fit,
             )
         value = _value(problem, trainer, fold.validation)
+        if not math.isfinite(value):
+            message = f"the metric is {value} on the rows held out"
     except DivergedError as error:
         value, message = math.nan, str(error)
     history = {name: trainer.history[name] for name in COLUMNS}  # type: ignore[call-overload]  # the names are those of Epoch
@@ -153,8 +155,8 @@ def _used_once(callbacks: Sequence[Any]) -> Iterator[None]:
     try:
         if shared:
             raise TypeError(
-                f"callbacks returned the same {type(shared[0]).__name__} for two trainings at the same time: make a new "
-                "one for each, such as lambda trial: [EarlyStopping()]"
+                f"callbacks returned the same {type(shared[0]).__name__} for two trainings at the same time: make a "
+                "new one for each, such as lambda trial: [EarlyStopping()]"
             )
         yield
     finally:

@@ -88,7 +88,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     backend : str, optional
         "cython", "numba", "numpy" or "auto". None: the backend in use.
     threads : int or "auto"
-        How many threads share the work of each batch. Use 1 if joblib runs several fits at a time.
+        How many threads share the work of each batch, and the rows to predict. Use 1 if joblib runs several fits at a
+        time.
     dropout : float or sequence of float
         The dropout rates of the hidden layers: one rate for all, or one for each. Only "sgd" and "adam" have dropout.
     callbacks : sequence of Callback or function

@@ -56,8 +56,8 @@ class Averaging:
 
     def __post_init__(self) -> None:
         if self.every != "auto":
-            checks.whole_number("every", self.every, 1)
-        checks.whole_number("warmup", self.warmup, 0)
+            object.__setattr__(self, "every", checks.whole_number("every", self.every, 1))  # never a NumPy number,
+        object.__setattr__(self, "warmup", checks.whole_number("warmup", self.warmup, 0))  # which JSON does not take
         checks.name_of("state", self.state, ("average", "keep"))
 
 
@@ -99,7 +99,7 @@ def checked(communicator: object, averaging: object) -> tuple[Communicator, Aver
     """
     if communicator is None:
         raise ValueError("averaging needs several processes: give a communicator too, such as MPI.COMM_WORLD of mpi4py")
-    if not isinstance(communicator, Communicator):
+    if isinstance(communicator, type) or not isinstance(communicator, Communicator):
         raise TypeError(
             f"communicator must be a communicator, such as MPI.COMM_WORLD of mpi4py, not {checks.given(communicator)}"
         )
@@ -110,7 +110,7 @@ def checked(communicator: object, averaging: object) -> tuple[Communicator, Aver
             "averaging must be 'auto', a whole number or a fastnet.distributed.Averaging, not "
             f"{checks.given(averaging)}"
         )
-    return communicator, Averaging("auto" if averaging == "auto" else int(averaging))
+    return communicator, Averaging("auto" if averaging == "auto" else checks.whole_number("averaging", averaging, 1))
 
 
 def generator_of_process(

@@ -146,6 +146,12 @@ def as_callbacks(callbacks: object) -> list[Callback]:
     return sorted(found, key=lambda callback: callback.comes_last)  # a stable sort
 
 
+def is_first(trainer: Any) -> bool:
+    """Whether this process trains alone, or is the first of several, which alone shows and logs what all have."""
+    communicator = getattr(trainer, "communicator", None)
+    return communicator is None or communicator.rank == 0
+
+
 def every_of(callback: Callback) -> int | None:
     """Return a callback's `every`, which may change during a fit.
 

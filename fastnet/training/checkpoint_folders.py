@@ -12,7 +12,7 @@ from fastnet.errors import DataError, warn
 from fastnet.text import shown
 from fastnet.training import checkpoint_file
 from fastnet.training.checkpoint_file import check_folder, numbered, read
-from fastnet.training.state import TrainingState
+from fastnet.training.state import Process, TrainingState
 
 if TYPE_CHECKING:
     from fastnet.training.averaging import Communicator
@@ -68,11 +68,7 @@ def newest(folder: PathLike, communicator: Communicator | None) -> tuple[Path, T
                     f"with mpiexec -n {len(others)}, and give resume the communicator"
                 )
         file, state = checkpoint_file.newest(path)
-        if state.process is not None:
-            raise ValueError(
-                f"{shown(file)} is the checkpoint of process {state.process.rank} of {state.process.size}: run the "
-                f"program with mpiexec -n {state.process.size}, and give resume the communicator and the folder above"
-            )
+        check_process(shown(file), state.process, None)
         return file, state
     own = folder_of(path, communicator)
     steps = _steps(own)
@@ -98,14 +94,27 @@ def _read(file: Path, communicator: Communicator) -> tuple[TrainingState | None,
         state = read(file)
     except DataError as error:
         return None, str(error)
-    process = state.process
-    if process is None or (process.rank, process.size) != (communicator.rank, communicator.size):
-        had = f"process {process.rank} of {process.size}" if process else "a training on one process"
-        return None, (
-            f"{_OTHER}{shown(file)} is a checkpoint of {had}, and this is process {communicator.rank} of "
-            f"{communicator.size}: go on with the same number of processes"
-        )
+    try:
+        check_process(shown(file), state.process, communicator)
+    except ValueError as error:
+        return None, f"{_OTHER}{error}"
     return state, None
+
+
+def check_process(name: str, process: Process | None, communicator: Communicator | None) -> None:
+    """Raise ValueError if a state, whose `process` is given, is not that of this process."""
+    if communicator is None:
+        if process is not None:
+            raise ValueError(
+                f"{name} is a checkpoint of process {process.rank} of {process.size}: run the program with mpiexec -n "
+                f"{process.size}, and give resume the communicator and the folder of all processes"
+            )
+    elif process is None or (process.rank, process.size) != (communicator.rank, communicator.size):
+        had = f"process {process.rank} of {process.size}" if process else "a training on one process"
+        raise ValueError(
+            f"{name} is a checkpoint of {had}, and this is process {communicator.rank} of {communicator.size}: go on "
+            "with the same number of processes"
+        )
 
 
 def _nothing(folder: Path, communicator: Communicator, counts: list[int]) -> str:

@@ -20,7 +20,6 @@ FILE = "run.toml"
 FORMAT = "fastnet run.toml 1"
 OPTIONS, RESULTS, RUN = "options", "results", "run"
 _COMMENTS = {
-    "": "The configuration of a training. To repeat it: fastnet train --config run.toml",
     OPTIONS: "Every option of fastnet train, as it was given or chosen. Only this table is read back.",
     RESULTS: "Where the results go, and how often a checkpoint is written. fastnet train --resume reads it.",
     RUN: "From here on the file is a record. The next run compares its own record with this one.",
@@ -32,6 +31,11 @@ _COMPARED = ("versions", "machine", "backend")  # what may change the last bits
 _NOT_COMPARED = ("cores", "system", "reason")  # what does not, of these tables
 
 Value = str | bool | int | float | list[Any]
+
+
+def mpiexec(n: int) -> str:
+    """Return what goes before a command that n processes run."""
+    return f"mpiexec -n {n} " if n > 1 else ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ class Configuration:
 
     def text(self) -> str:
         """Return the configuration as the text of a TOML file."""
-        return toml_text(self.to_dict(), _COMMENTS)
+        n = self.record.get(RUN, {}).get("processes")
+        command = f"{mpiexec(n) if isinstance(n, int) else ''}fastnet train --config {FILE}"
+        return toml_text(self.to_dict(), {"": f"The configuration of a training. To repeat it: {command}", **_COMMENTS})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tables of the file by name."""

@@ -14,9 +14,10 @@ import numpy as np
 from fastnet.backends import workspaces
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
-from fastnet.evaluation import Evaluation, Squares, evaluation, total_squares
+from fastnet.evaluation import Squares, evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
+from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.source_rows import SourceRows
@@ -42,7 +43,7 @@ class Validation(NamedTuple):
     """The examples to evaluate the network on after each epoch."""
 
     examples: Examples
-    squares: float  # what `total_squares` returns for their targets; nan for those of a source
+    squares: Squares | None  # of their targets; None for a source, whose evaluation counts them
 
 
 @dataclass(slots=True)
@@ -127,7 +128,9 @@ class Fit:
         task = int(self.updates.layers[-1, c.TASK])
         found = ["cost", *SCORES[task]] if self.variance else ["cost"]
         if self.validation is not None:
-            scores = SCORES[task] if self.validation.squares else ()
+            squares = self.validation.squares
+            is_constant = squares is not None and not squares.total and self.ranks is None
+            scores = () if is_constant else SCORES[task]
             found += [f"validation_{name}" for name in ("cost", *scores)]
         return FitInfo(self.epochs, self.n_batches, self.updates.epoch_rows if self.n_batches else 0, tuple(found))
 
@@ -167,28 +170,32 @@ class Fit:
     def validated(self, epoch: Epoch) -> Epoch:
         """Return the epoch's record with the results on the validation data. On Ctrl-C, return it without them."""
         found = self.evaluated()
-        return epoch if found is None else with_validation(epoch, found)
+        return epoch if found is None else self.with_validation(epoch, *found)
 
-    def evaluated(self) -> Evaluation | None:
-        """Return the evaluation of the network on the validation data. None if there are none, and on Ctrl-C."""
+    def evaluated(self) -> tuple[Sums, Squares] | None:
+        """Return the sums over the validation data, and the squares of their targets. None without data, or on Ctrl-C.
+
+        Several processes add what this returns to get the results on the validation data of all.
+        """
         if self.validation is None:
             return None
         (x, y, weights, source), squares = self.validation
         if isinstance(source, SourceRows):
-            return source.evaluation(self.engine, lambda: self.interrupts.pending)
+            return source.evaluated(self.engine, lambda: self.interrupts.pending)
+        assert squares is not None
         sums = self.network.evaluated(x, y, weights, self.engine, is_over=lambda: self.interrupts.pending)
-        return None if self.interrupts.pending else evaluation(self.updates.layers, sums, squares)
+        return None if self.interrupts.pending else (sums, squares)
 
-
-def with_validation(epoch: Epoch, found: Evaluation) -> Epoch:
-    """Return the epoch's record with the results on validation data."""
-    return dataclasses.replace(
-        epoch,
-        validation_cost=found.cost,
-        validation_accuracy=found.accuracy,
-        validation_label_accuracy=found.label_accuracy,
-        validation_r2=found.r2,
-    )
+    def with_validation(self, epoch: Epoch, sums: Sums, squares: Squares) -> Epoch:
+        """Return the epoch's record with the results on validation data."""
+        found = evaluation(self.updates.layers, sums, squares.total)
+        return dataclasses.replace(
+            epoch,
+            validation_cost=found.cost,
+            validation_accuracy=found.accuracy,
+            validation_label_accuracy=found.label_accuracy,
+            validation_r2=found.r2,
+        )
 
 
 class Kept:
@@ -253,8 +260,10 @@ def begin(
     held_out = validation if held_out is None else held_out
     if held_out is not None:
         compile_for(held_out.x, parameters.dtype, engine, interrupts)
-        in_memory = held_out.source is None
-        squares = total_squares(layers, held_out.y, held_out.weights) if in_memory else math.nan
+        squares = None
+        if held_out.source is None:
+            squares = Squares(layers)
+            squares.add(held_out.y, held_out.weights)
         fit.validation = Validation(held_out, squares)
     return fit
 

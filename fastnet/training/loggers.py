@@ -14,7 +14,7 @@ from typing import Any
 
 from fastnet.errors import require_extra, warn
 from fastnet.text import plain, reason, shown
-from fastnet.training.callbacks import Callback, FitInfo
+from fastnet.training.callbacks import Callback, FitInfo, is_first
 from fastnet.training.history import FIELDS, Epoch
 
 
@@ -23,6 +23,8 @@ class Logger(Callback):
 
     A logger never stops a training. If one of its methods raises an exception, the logger warns once and does nothing
     more in this fit. The next fit tries again.
+
+    If several processes train the network, the logger of the first one alone writes. All have the same records.
 
     Examples
     --------
@@ -66,7 +68,8 @@ class Logger(Callback):
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
         """Open the log. It keeps the epochs that the trainer has done before."""
         self._epoch = trainer.history.epochs[-1].epoch if trainer.history.epochs else 0
-        self._begin()
+        if is_first(trainer):
+            self._begin()
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """Write the epoch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -135,8 +136,13 @@ class TrainingLoop(ResumableTrainer):
 
         return Ranks(self._communicator)
 
-    def _join(self, fit: Fit, ranks: Ranks | None) -> CommonFit | None:
-        """Begin the fit together with the other processes, if there are any."""
+    def _join(
+        self, fit: Fit, ranks: Ranks | None, class_weight: Mapping[int, float] | str | None, validation_split: float
+    ) -> CommonFit | None:
+        """Begin the fit together with the other processes, if there are any. The last two are checked arguments of fit.
+
+        Raises ValueError in all processes if something differs between them that must be the same.
+        """
         if ranks is None:
             return None
         from fastnet.training.ranks_fit import digest, facts_of, join
@@ -144,6 +150,8 @@ class TrainingLoop(ResumableTrainer):
         assert self._averaging is not None
         totals = self._totals
         facts = facts_of(self, fit, software_of(fit.engine.name))
+        facts["class_weight"] = str(sorted(class_weight.items()) if isinstance(class_weight, Mapping) else class_weight)
+        facts["validation_split"] = str(validation_split)
         facts["the epochs done"] = f"{self._epoch} and {0 if totals is None else totals.n_batches} batches"
         if totals is None:  # within an epoch, the processes may have parameters of their own
             facts["the network's parameters"] = digest(fit)

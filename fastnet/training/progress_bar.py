@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnet.errors import require_extra
 from fastnet.text import scores, short_number
-from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, is_first
 from fastnet.training.history import Epoch
 
 LAYOUT = "{desc} |{bar}| {remaining} left"
@@ -22,7 +22,8 @@ class ProgressBar(Callback):
     """Show one live bar for all epochs of a fit, with the cost, the scores and the speed.
 
     The bar is drawn by tqdm (the extra `cli`), at most ten times a second: on stderr, or as a widget in a notebook. In
-    a narrow terminal the line leaves out, in this order: the speed, the bar, the validation score, the cost.
+    a narrow terminal the line leaves out, in this order: the speed, the bar, the validation score, the cost. If several
+    processes train the network, the first one alone shows a bar.
 
     Raises
     ------
@@ -51,7 +52,14 @@ class ProgressBar(Callback):
         self._epochs, self._done, self._validation = info.epochs, 0, list[str]()
         # With colour=None, $TQDM_COLOUR is ignored. A bar with a colour would write escape codes.
         first = epoch_title(1, info.epochs)
-        self._bar = tqdm(total=info.epochs, desc=first, dynamic_ncols=True, bar_format=LAYOUT, colour=None)
+        self._bar = tqdm(
+            total=info.epochs,
+            desc=first,
+            dynamic_ncols=True,
+            bar_format=LAYOUT,
+            colour=None,
+            disable=not is_first(trainer),
+        )
         self._columns = terminal_columns()
 
     def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
@@ -74,6 +82,8 @@ class ProgressBar(Callback):
 
     def _draw(self, epoch: Epoch | EpochSoFar, speed: float) -> None:
         """Set the text, and the width of the bar."""
+        if self._bar.disable:
+            return
         title = epoch_title(self._done + 1, self._epochs)
         cost, *score = scores(epoch.cost, epoch.accuracy, epoch.r2).split(", ")
         all_parts = [title, cost, *score, *self._validation]

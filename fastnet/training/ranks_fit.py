@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
-from fastnet.evaluation import Evaluation, Squares
+from fastnet.evaluation import Squares
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
-from fastnet.source_rows import ALL_ONE, SourceRows, StreamRows
+from fastnet.kernels.formulas import Sums
 from fastnet.training.averaging import Averaging, choose_every
 from fastnet.training.divergence import DivergenceWatch
-from fastnet.training.fit import Fit, with_validation
+from fastnet.training.fit import Fit
 from fastnet.training.hashing import hash_of
 from fastnet.training.history import Epoch
 from fastnet.training.kernel_calls import OptimizerState
@@ -40,8 +40,6 @@ class Part(NamedTuple):
     facts: Mapping[str, str]  # the same in all processes
     n_batches: int
     squares: Squares | None  # of the targets; None if the network is not for regression
-    validation_squares: Squares | None
-    validation_weight: float
     told: Mapping[str, Any]  # the entries of records that are those of the first process
 
 
@@ -149,19 +147,21 @@ class CommonFit:
         )
         record = dataclasses.replace(common.record(fit), **self._parts[0].told)
         known = [evaluation for evaluation in evaluations if evaluation is not None]
-        return with_validation(record, self._merged(known)) if len(known) == ranks.size else record
+        if len(known) < ranks.size:
+            return record
+        sums, squares = zip(*known, strict=True)
+        total = Sums(*map(sum, zip(*sums, strict=True)))
+        return fit.with_validation(record, total, _pooled(fit.updates.layers, squares))
 
-    def _merged(self, evaluations: list[Evaluation]) -> Evaluation:
-        """Return the evaluation of all processes' validation data together."""
-        weights = [part.validation_weight for part in self._parts]
-        means = [np.average(column, weights=weights) for column in zip(*evaluations, strict=True)]
-        squares = [part.validation_squares for part in self._parts if part.validation_squares is not None]
-        r2 = np.nan
-        if squares and (total := _pooled(self._fit.updates.layers, squares).total):
-            errors = [(1 - found.r2) * some.total for found, some in zip(evaluations, squares, strict=True)]
-            r2 = 1 - sum(errors) / total
-        cost, accuracy, label_accuracy, _ = map(float, means)
-        return Evaluation(cost, accuracy, label_accuracy, float(r2))
+    def end(self) -> None:
+        """Average the parameters if Ctrl-C came between two averages, so that all processes hold the same network.
+
+        The callbacks have written their checkpoints before, since a training goes on from those without this average.
+        """
+        if self._average is not None and self._fit.watch is self._alone and self.ranks.is_interrupted:
+            self.ranks.meet(weight=self._weight)
+            if self.ranks.weight:
+                self._average.average(self._weight)
 
 
 class Supply:
@@ -200,17 +200,27 @@ class Supply:
 
 def facts_of(trainer: Any, fit: Fit, software: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same in all processes of a fit, by its name in words."""
-    network, schedule = trainer.network, trainer.schedule
+    network = trainer.network
     names = ["optimizer", "batch_size", "weight_decay", "clip_norm", "dropout", "shuffle", "learning_rate", "averaging"]
     return {
         **{f"the version of {name}" if name[:4] != "the " else name: text for name, text in software.items()},
         "the network": f"{network.description()}, {network.cost_name} {network.cost_number:g}, {network.dtype}",
         "the backend": fit.engine.name,
         **{name: str(getattr(trainer, name)) for name in names},
-        "schedule": repr(schedule) if dataclasses.is_dataclass(schedule) else type(schedule).__qualname__,
+        "schedule": _text_of(trainer.schedule),
         "the number of epochs": str(fit.epochs),
         "the updates made": str(trainer.steps),
     }
+
+
+def _text_of(schedule: Any) -> str:
+    """Return a text of a schedule. Functions stand in it by their names, since their addresses differ."""
+    name = type(schedule).__qualname__
+    if not dataclasses.is_dataclass(schedule):
+        return name
+    values = {field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
+    texts = {key: getattr(value, "__qualname__", repr(value)) for key, value in values.items()}
+    return f"{name}({', '.join(f'{key}={text}' for key, text in texts.items())})"
 
 
 def digest(fit: Fit) -> str:
@@ -247,10 +257,7 @@ def join(fit: Fit, ranks: Ranks, averaging: Averaging, every: int | None, facts:
     ranks.meet()
     facts = {**facts, "the validation data": "given" if validation is not None else "not given"}
     told = {"threads": updates.n_threads, "inputs": fit.inputs, "backend_reason": fit.engine.reason}
-    validation_squares, weight = None, 0.0
-    if validation is not None:
-        validation_squares, weight = _squares(fit)
-    parts = ranks.gather(Part(facts, fit.n_batches, fit.squares, validation_squares, weight, told))
+    parts = ranks.gather(Part(facts, fit.n_batches, fit.squares, told))
     _check_same([part.facts for part in parts], ranks)
     fit.n_batches = max(part.n_batches for part in parts)
     if fit.squares is not None:
@@ -268,7 +275,7 @@ def join(fit: Fit, ranks: Ranks, averaging: Averaging, every: int | None, facts:
     return CommonFit(fit, ranks, averaging, every, parts)
 
 
-def _pooled(layers: Ints, squares: list[Squares]) -> Squares:
+def _pooled(layers: Ints, squares: Iterable[Squares]) -> Squares:
     """Return the squares of all processes' targets. `layers` are the network's."""
     found = Squares(layers)
     for some in squares:
@@ -276,19 +283,12 @@ def _pooled(layers: Ints, squares: list[Squares]) -> Squares:
     return found
 
 
-def _squares(fit: Fit) -> tuple[Squares | None, float]:
-    """Return the squares of the targets of the validation data, and the sum of their weights."""
-    assert fit.validation is not None
-    (_, y, weights, source), _ = fit.validation
-    is_regression = fit.updates.layers[-1, c.TASK] == c.REGRESSION
-    squares = Squares(fit.updates.layers)
-    if isinstance(source, SourceRows):
-        for part in source.targets(lambda: fit.interrupts.pending) if is_regression else ():
-            squares.add(part, ALL_ONE)
-        return (squares if is_regression else None), float(source.n_rows)
-    assert not isinstance(source, StreamRows)
-    squares.add(y, weights)
-    return (squares if is_regression else None), float(weights.sum()) if weights.size else float(len(y))
+# What to do if these differ. Other facts come from settings.
+_ADVICE = {
+    "the network's parameters": "give Network the same seed in all processes; after an error, go on from a checkpoint",
+    "the updates made": "after an error, go on from a checkpoint, or make new trainers",
+    "the epochs done": "after an error, go on from a checkpoint, or make new trainers",
+}
 
 
 def _check_same(facts: list[Mapping[str, str]], ranks: Ranks) -> None:
@@ -296,10 +296,11 @@ def _check_same(facts: list[Mapping[str, str]], ranks: Ranks) -> None:
     for name, ours in facts[0].items():
         for rank, others in enumerate(facts):
             if (theirs := others.get(name)) != ours:
+                advice = _ADVICE.get(name, "give all processes the same")
                 ranks.end_with(
                     ValueError(
                         f"the processes differ in {name}: {ours} in {ranks.name(0)}, {theirs} in {ranks.name(rank)}; "
-                        "give all processes the same"
+                        f"{advice}"
                     )
                 )
 

@@ -234,9 +234,13 @@ class ResumableTrainer(TrainerSettings):
         >>> len(resumed.fit(x, y))
         3
         """
-        from fastnet.training.checkpoint_folders import newest  # imported here, since it imports fastnet.data
+        from fastnet.training.checkpoint_folders import check_process, newest  # imported here: it imports fastnet.data
 
-        path, state = (None, folder) if isinstance(folder, TrainingState) else newest(folder, communicator)
+        if isinstance(folder, TrainingState):
+            path, state = None, folder
+            check_process("the state", state.process, communicator)
+        else:
+            path, state = newest(folder, communicator)
         network = state.network.copy()
         network.parameters = state.parameters
         if state.settings.get("schedule") is None and schedule is None:

@@ -269,8 +269,11 @@ class Trainer(TrainingLoop):
                 if resumed is not None:
                     check_resumed(fit, resumed)
                 with self._running_fit(fit):
-                    self._run(fit, resumed, at_end, self._join(fit, ranks))
+                    common = self._join(fit, ranks, class_weight, split)
+                    self._run(fit, resumed, at_end, common)
                     at_end.close()
+                    if common is not None:
+                        common.end()
                 fit.end(self._kept if ranks is None else None)
         return self.history
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -97,10 +98,37 @@ def test_threads_share_the_items_and_an_error_ends_all_of_them() -> None:
     ):
         share_parts(3, items, failing)
 
-    def ending(is_wanted: Callable[[], bool]) -> Iterator[int]:
-        yield 1
-        raise OSError("the disk is gone")
-
-    with ReadAhead(ending) as items, pytest.raises(OSError, match="the disk is gone"):
-        share_parts(3, items, lambda item, worker: None)
     assert not readers_running()
+
+
+@pytest.mark.parametrize("kind", [OSError, IndexError, StopIteration])
+@pytest.mark.parametrize("has_thread", [True, False])
+def test_no_error_of_a_generator_is_taken_for_its_end(
+    kind: type[Exception], has_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(is_wanted: Callable[[], bool]) -> Iterator[int]:
+        yield 1
+        raise kind("no such row")
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    if not has_thread:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    for n_threads in (1, 3):
+        # Python makes a StopIteration of a generator a RuntimeError.
+        with ReadAhead(failing) as items, pytest.raises(RuntimeError if kind is StopIteration else kind):
+            share_parts(n_threads, items, lambda item, worker: None)
+    assert not readers_running()
+
+
+def test_a_helper_that_begins_after_an_error_finds_no_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for _ in ("with a thread", "without"):
+        with ReadAhead(counting(9, [])) as items:
+            assert next(items) == 0
+            items.clear()
+            assert list(items) == []
+        monkeypatch.setattr(threading.Thread, "start", refuse)

@@ -149,6 +149,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a page": (["--html", "x.txt"], "--html x.txt: a report is an HTML file"),
     "trials": (["--trials", "0"], "--trials must be at least 1, not 0"),
     "a metric": (["--metric", "acuracy"], "accuracy"),
+    "an empty metric": (["--metric", ""], "unknown metric ''"),
     "a share": (["--validation-split", "1.5"], "--validation-split must be"),
     "the space": (["--save", "space.toml"], "would replace"),
     "jobs": (["--jobs", "0"], "--jobs must be at least 1, not 0"),
@@ -179,6 +180,23 @@ def test_a_setting_that_no_network_takes_is_refused_in_words(
     assert "setting 1" in found
     assert "'adm'" in found
     assert "did you mean 'adam'" in found
+
+
+def test_the_table_is_printed_though_no_model_can_be_written(
+    folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = folder / "space.toml"
+    for rates, options, words in (
+        ("[1e25, 1e30]", [], "so none is the best"),
+        ("[0.1, 1e30]", ["--ensemble", 3, "--save", folder / "x.npz"], "take 2 or fewer"),
+    ):
+        space.write_text(f'[space]\nlearning_rate = {rates}\noptimizer = "sgd"\nactivation = "relu"\n')
+        command = ["search", "--space", space, "--data", data, "--method", "grid", "--seeds", 2, "--budget", 1]
+        assert cli.main([*map(str, [*command, *options])]) == 2
+        out, err = capsys.readouterr()
+        assert "the best 2 of 2 settings" in out
+        assert words in err
+    assert not (folder / "x.npz").exists()
 
 
 # -- the live line ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from cli_cases import error
 from mpi_cases import Ended, mpiexec, needs_mpi
 
 import fastnet
+from fastnet.cli import resuming
 from fastnet.training.checkpoint_file import numbered
 from fastnet.training.configuration import read_configuration
 from fastnet.training.runs import Run
@@ -53,6 +54,7 @@ def test_each_row_is_trained_on_by_one_process_and_process_0_prints(trained: tup
     assert run.record["split"]["validation"] == HELD_OUT
     made = read_configuration(folder / "run" / "run.toml")
     assert made.options["averaging"] == 4
+    assert "To repeat it: mpiexec -n 2 fastnet train --config run.toml" in (folder / "run" / "run.toml").read_text()
     assert made.record["run"]["processes"] == 2
     assert [path.name for path in sorted((folder / "run" / "checkpoints").iterdir())] == ["rank-0", "rank-1"]
 
@@ -95,8 +97,13 @@ def test_an_error_of_process_0_alone_ends_all_within_two_seconds_of_it(trained: 
 
 
 def test_one_process_is_no_place_for_averages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = error(capsys, "train", "--averaging", "4", "--data", "mnist-5k")
+    told = error(capsys, "train", "--averaging", "4", "--data", "digits")
     assert "--averaging needs several processes: run mpiexec -n 4 fastnet train" in told
+
+
+def test_the_command_that_goes_on_starts_as_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    assert resuming.command("runs/a") == "mpiexec -n 4 fastnet train --resume runs/a"
 
 
 @needs_mpi

@@ -5,17 +5,20 @@ Each test runs on threads that stand for processes, and on the processes of mpie
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse
 from pairwise import cover
-from process_cases import BYTES, LABELS, SIZES, VALUES, WEIGHTS, N, left_behind, make, rows_of, together
+from process_cases import BYTES, LABELS, LEADS, SIZES, VALUES, WEIGHTS, N, left_behind, make, rows_of, together
 
 import fastnet
+from fastnet.backends.interrupts import Together
 from fastnet.data import source
 from fastnet.distributed import Averaging, in_threads
+from fastnet.training.chunks import Chunks
 
 BACKENDS = ["numpy", "cython", "numba"]
 INPUTS: dict[str, Any] = {
@@ -200,6 +203,26 @@ def test_the_records_cover_the_rows_of_all_processes(n: int, averaging: int, reg
 
 
 @sizes
+def test_r2_covers_the_row_of_a_process_that_has_one(n: int) -> None:
+    """R2 of one row alone is nan."""
+
+    def train(communicator: Any) -> Any:
+        rows = slice(0, 1) if communicator.rank == n - 1 else slice(1 + communicator.rank, None, n - 1)
+        x, y = BYTES[rows], VALUES[rows]
+        trainer = make(communicator, network=REGRESSION, learning_rate=0.0)
+        found = []
+        for validation in ((x, y), source((x, y))):
+            stopping = fastnet.EarlyStopping("validation_r2")
+            trainer.fit(x, y, epochs=1, validation_data=validation, callbacks=[stopping])
+            found += [trainer.history.epochs[-1].validation_r2]
+        return found
+
+    expected = make(network=REGRESSION).network.evaluate(BYTES, VALUES).r2
+    for found in together(train, n):
+        assert found == pytest.approx([expected, expected])
+
+
+@sizes
 def test_the_schedule_sees_the_updates_of_all_processes(n: int) -> None:
     """The last process has one batch in an epoch. The schedule ends for all of them with the longest epoch."""
 
@@ -213,6 +236,17 @@ def test_the_schedule_sees_the_updates_of_all_processes(n: int) -> None:
     rates, steps = first
     assert rates[0] > rates[1] > 0
     assert steps == 2 * -(-len(range(*rows_of(0, n, uneven=True).indices(N))) // 8)
+
+
+@sizes
+def test_a_function_as_a_schedule_is_the_same_in_all_processes(n: int) -> None:
+    """Its address in memory differs."""
+
+    def train(communicator: Any) -> Any:
+        trainer = make(communicator, schedule=lambda step: 1 / (1 + step))
+        return trainer.fit(BYTES, LABELS, epochs=1)["learning_rate"]
+
+    assert together(train, n) == [[0.05 / 26]] * n
 
 
 @sizes
@@ -269,6 +303,54 @@ def test_stop_in_one_process_stops_all(n: int, within_an_epoch: bool) -> None:
     history = eval(first[2], {"nan": np.nan})
     assert history["epoch"] == [1, 2]
     assert (history["examples"][1] == N) is not within_an_epoch
+
+
+@sizes
+def test_ctrl_c_between_two_averages_leaves_all_with_the_same_network(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainers can go on. Callbacks that keep a state for a resumed training see that without the last average."""
+    monkeypatch.setattr(Chunks, "next_size", lambda *_: 5)
+
+    class Interrupting(fastnet.Callback):
+        every = 3
+
+        def __init__(self, group: Together) -> None:
+            self.group = group
+
+        def on_batches(self, trainer: fastnet.Trainer, so_far: fastnet.EpochSoFar) -> None:
+            if so_far.epoch == 2 and trainer.communicator.rank == n - 1:
+                self.group.stop()
+
+        def on_fit_end(self, trainer: fastnet.Trainer) -> None:
+            self.kept = trainer.network.parameters.copy()
+
+    def train(communicator: Any) -> Any:
+        trainer, group = make(communicator, averaging=1000), Together()
+        interrupting = Interrupting(group)
+        with pytest.raises(KeyboardInterrupt):
+            group.context().run(trainer.fit, BYTES, LABELS, epochs=2, callbacks=[interrupting])
+        trained = left_behind(trainer)
+        trainer.fit(BYTES, LABELS, epochs=1)
+        return trained, trainer.steps, interrupting.kept.tobytes()
+
+    found = together(train, n)
+    (trained, steps, _), *others = found
+    assert [other[:2] for other in others] == [(trained, steps)] * len(others)
+    assert steps == 26 + 5 + 26
+    assert len({kept for _, _, kept in found}) == n
+
+
+@sizes
+def test_the_first_process_alone_writes_logs_and_shows_a_bar(
+    n: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(communicator: Any) -> list[str]:
+        path = communicator.bcast(tmp_path / "log.csv")
+        callbacks = [fastnet.CSVLogger(path), fastnet.ProgressBar()]
+        make(communicator).fit(BYTES, LABELS, epochs=2, callbacks=callbacks)
+        return [line.partition(",")[0] for line in path.read_text().splitlines()]
+
+    assert together(train, n) == [["epoch", "1", "2"]] * n
+    assert capsys.readouterr().err.count("epoch 1/2 |") == LEADS
 
 
 def test_one_process_with_a_communicator_trains_as_one_without() -> None:

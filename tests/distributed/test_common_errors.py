@@ -178,6 +178,8 @@ class Fading:
             lambda fit, rows: fit | {"validation_data": (BYTES, LABELS)},
             "ValueError: the processes differ in the validation",
         ),
+        (lambda fit, rows: fit | {"class_weight": {0: 2.0}}, "differ in class_weight: None in process 0"),
+        (lambda fit, rows: fit | {"validation_split": 0.1}, "differ in validation_split: 0.0 in process 0"),
         (
             lambda fit, rows: fit | {"epochs": 9},
             "ValueError: the processes differ in the number of epochs: 10 in process 0",

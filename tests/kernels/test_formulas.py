@@ -165,6 +165,17 @@ def test_evaluate_equals_the_oracle(task: str, labels: bool, weights: Any, monke
             assert found == pytest.approx([expected[column] for column in columns], rel=1e-12)
 
 
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["none", "drawn"])
+def test_evaluate_of_labels_keeps_the_limit_of_a_logarithm(weights: Any) -> None:
+    labels, given = TARGET.argmax(0), kc.NO_WEIGHTS if weights is None else weights
+    net = kc.network((3, 3), ("softmax",), "cross_entropy", number=1.5)
+    z = np.ascontiguousarray(5 * Z.T)
+    found = formulas.evaluate(net, z, labels, given)
+    assert found == pytest.approx(formulas.evaluate(net, z, np.eye(3)[labels], given), rel=1e-12)
+    unlimited = kc.network((3, 3), ("softmax",), "cross_entropy")
+    assert found.cost < 0.9 * formulas.evaluate(unlimited, z, labels, given).cost
+
+
 def test_each_optimiser_has_a_row() -> None:
     assert formulas.UPDATES.keys() == optimizers.OPTIMIZERS.keys()
 

@@ -75,6 +75,26 @@ def test_other_values_have_names_in_order() -> None:
     assert np.isnan(numbers.values).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("candidates", [[0, 1e-5, 1e-4, 1e-1], [0.1, 0.10001, 0.2], [1000000, 1000001, 2000000]])
+def test_a_few_candidates_that_are_too_close_become_names(candidates: Any) -> None:
+    axis = ParameterAxis.of("a", [{"a": value} for value in [*candidates[::-1], None]], [{"a": candidates}])
+    assert list(map(float, axis.names)) == candidates
+    assert axis.values[:-1].tolist() == [*range(len(candidates))][::-1]
+    assert math.isnan(axis.values[-1])
+    drawn = ParameterAxis.of("a", [{"a": value} for value in candidates], [{"a": uniform(0, 3e6)}])
+    assert drawn.names == []
+    assert len(drawn.few_values) == 0
+
+
+def test_ticks_do_not_overlap_and_differ() -> None:
+    scores = ParameterAxis(np.array([1000200.0, 1000210.0, 1000900.0]), [])
+    places, texts = zip(*scores.ticks(), strict=True)
+    assert np.diff(places).min() > 0.08
+    assert len(set(texts)) == len(texts)
+    many = ParameterAxis.of("hidden", [{"hidden": (k,)} for k in range(1, 41)] + [{"hidden": (9, 9)}], [])
+    assert [text for _, text in many.ticks()] == many.names[::3]
+
+
 # -- pictures --------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +148,19 @@ def test_curves_of_the_best_setting_stand_out(found: SearchResult, halved: Searc
         assert axes.get_ylabel() == "accuracy on the rows held out"
     metric = search(SPACE, X, Y, trials=2, seeds=1, budget=2, n_jobs=1, metric=lambda network, x, y: 1.0)
     assert plots.search_curves(metric).axes[0].get_ylabel() == "cost on the rows held out"
+
+
+def test_no_setting_stands_out_if_all_diverged(found: SearchResult) -> None:
+    from matplotlib.colors import to_hex
+
+    records = [replace(record, value=math.nan) for record in found.records]
+    none = SearchResult(records, found.networks, found.request)
+    refused(lambda: plots.search_effects(none), "all 8 settings diverged")
+    for draw in (plots.search_parallel, plots.search_curves):
+        (axes,) = draw(none).axes
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["diverged"]
+        assert plots.style.RED not in [to_hex(line.get_color()).upper() for line in axes.lines]
+    assert not axes.collections[1].get_segments()
 
 
 def test_what_cannot_be_drawn_is_refused(found: SearchResult) -> None:

@@ -58,11 +58,15 @@ def test_the_page_has_the_best_setting_and_the_table(found: SearchResult, tmp_pa
 def test_searches_that_lack_something(found: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = written(searched("grid", hidden=(4,), learning_rate=0.1), tmp_path)
     assert alone.h1 == "1 setting on <i>bands</i>"
-    assert "nothing to compare" in alone.cards["parallel"].text
+    assert "No parameter varies" in alone.cards["parallel"].text
     assert not alone.cards["effects"].images
     diverged = written(searched("grid", hidden=(4,), learning_rate=[0.1, 1e30], activation="relu"), tmp_path)
     assert "1 setting diverged in at least one training" in diverged.text
     assert diverged.cards["settings"].rows[-1][2:5] == ["-", "-", "-"]
+    none = written(searched("grid", learning_rate=[1e25, 1e30], activation="relu", optimizer="sgd"), tmp_path)
+    assert "So none is the best: the cost is no longer finite" in none.text
+    assert "All settings diverged." in none.cards["best"].text
+    assert "stand out" not in none.text + "".join(image["alt"] for image in none.cards["curves"].images)
     monkeypatch.setattr(page_of_search, "MAX_ROWS", 3)
     assert "1 worse setting left out here" in written(found, tmp_path).cards["settings"].text
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from search_cases import SPACE, TIMES, X, Y, run
+from search_cases import SPACE, TIMES, X, Y, run, table
 
 from fastnet import EarlyStopping, ReduceOnPlateau
 from fastnet.search import Record, Trial
@@ -87,13 +88,35 @@ def test_settings_that_diverge_do_not_go_on() -> None:
 
 
 def test_the_networks_of_the_best_settings_are_kept_in_any_order_of_the_results() -> None:
-    """A setting on its way to the next rung may fall out of the best for a moment, and comes back whole."""
+    """A setting that goes on is kept, even if another one reaches the next rung first."""
     found = run(method="halving", trials=16, budget=9, keep=4)
     best = [one.number for one in standings(found.records, lower_is_better=False)[:4]]
     assert list(found.networks) == [(number, replicate) for number in best for replicate in (0, 1)]
     kept, network = KeptNetworks(1, found.request, None), found.networks[best[0], 0]
+    kept.keep_at_least(2)
     parts = [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)]  # setting, replicate, rung
     for number, replicate, rung in parts:
         record = Record(Trial(number, replicate, {}, 0), 1, rung, 1.0 - number / 2, 0.0, {})
         kept.add(record, network)
+    kept.keep_at_least(0)
     assert list(kept.networks()) == [(0, 0), (0, 1)]
+
+
+def test_the_network_of_a_training_that_ended_early_is_kept_while_its_setting_goes_on() -> None:
+    """Setting 0 leads on the first rung and gets worse. Setting 1 ended before that rung did, and wins."""
+    values = iter([1.0] * 2 + [0.9] * 2 + [0.0] * 14 + [0.5] * 2)
+
+    def stop(trial: Trial) -> list[Any]:
+        return [lambda trainer, epoch: trainer.stop() if trial.number else None]
+
+    found = run(method="halving", trials=9, budget=18, keep=1, callbacks=stop, metric=lambda *_: next(values))
+    assert list(found.networks) == [(1, 0), (1, 1)]
+    assert found.best.network is found.networks[1, 0]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_finished_halving_is_read_again_with_its_networks(tmp_path: Path, keep: int) -> None:
+    """The best setting need not be among the best `keep` of the first rung."""
+    searches = [run(method="halving", trials=18, budget=9, keep=keep, folder=tmp_path) for _ in range(2)]
+    assert table(searches[0]) == table(searches[1])
+    assert len(searches[1].networks) == 2 * keep

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from fastnet import Trainer
 from fastnet.search import OMIT, SearchResult, loguniform, search
+from fastnet.search.standing_texts import standing_rows
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 3)).astype(np.float32)
@@ -155,7 +156,7 @@ def test_an_ensemble_has_the_best_network_of_each_of_the_best_settings(found: Se
     more = ranked.ensemble(8)  # settings 3 to 5 are equal: their first networks come first
     keys = [(1, 1), (2, 0), (0, 1), (3, 0), (4, 0), (5, 0), (1, 0), (2, 1)]
     assert [*more] == [found.networks[key] for key in keys]
-    refused(lambda: found.ensemble(13), "an ensemble of 13 networks", "n=12 or less")
+    refused(lambda: found.ensemble(13), "an ensemble of 13 networks", "take 12 or fewer")
     refused(lambda: found.ensemble(0), "n must be at least 1")
 
 
@@ -174,4 +175,49 @@ def test_diverged_trainings_are_in_no_model(found: SearchResult) -> None:
     refused(lambda: some.ensemble(11), "kept 10 networks")
     none = with_values(found, [math.nan] * 12)
     for call in (lambda: none.best, none.refit):
-        refused(call, "the trainings of all 6 settings diverged")
+        refused(call, "each of the 6 settings had a training that diverged")
+    assert some.has_best
+    assert not none.has_best
+
+
+def test_a_metric_that_is_not_finite_is_said() -> None:
+    values = iter([math.nan, 0.1, 0.2, math.inf])
+    unsure = search(
+        {"hidden": [(2,), (4,)]}, X, Y, metric=lambda *_: next(values), method="grid", seeds=2, budget=1, n_jobs=1
+    )
+    assert {one.message for one in unsure.standings} == {
+        "the metric is nan on the rows held out",
+        "the metric is inf on the rows held out",
+    }
+    refused(lambda: unsure.best, "so none is the best: the metric is nan on the rows held out")
+
+
+def accuracy(*_: Any) -> float:
+    return 93.0
+
+
+def mine(*_: Any) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize(("metric", "name"), [(accuracy, "metric"), (lambda *_: 1.0, "metric"), (mine, "mine")])
+def test_a_function_is_not_called_like_a_measure(metric: Any, name: str) -> None:
+    found = search({"hidden": (2,)}, X, Y, metric=metric, trials=1, seeds=1, budget=1, n_jobs=1)
+    assert found.request.metric == name
+
+
+@pytest.mark.parametrize("columns", [(1, 0), (0, 1)])
+def test_a_refit_joins_values_in_a_row_and_in_a_column(columns: tuple[int, int]) -> None:
+    y = [
+        X[part, :1] if column else X[part, 0] for part, column in zip((slice(80), slice(80, 120)), columns, strict=True)
+    ]
+    space = {"hidden": (2,), "task": "regression"}
+    found = search(space, X[:80], y[0], validation=(X[80:], y[1]), trials=1, seeds=1, budget=1, n_jobs=1)
+    whole = search(space, X, X[:, 0], trials=1, seeds=1, budget=1, n_jobs=1)
+    assert found.refit().network.parameters.tobytes() == whole.refit().network.parameters.tobytes()
+
+
+def test_functions_in_tables_have_no_address(found: SearchResult) -> None:
+    space = {"schedule": [accuracy, "constant"]}
+    table = standing_rows(search(space, X, Y, method="grid", seeds=1, budget=1, n_jobs=1).standings, "accuracy", 2)
+    assert sorted(row[table[0].index("schedule")] for row in table[1:]) == ["constant", f"function {__name__}.accuracy"]

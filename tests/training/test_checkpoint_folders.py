@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastnet import DataError, Network, Trainer
-from fastnet.distributed import in_threads
+from fastnet.distributed import ThreadCommunicator, in_threads
 from fastnet.training import checkpoint_writer
 from fastnet.training.checkpoint_file import name_of, numbered, write
 from fastnet.training.checkpoint_folders import newest
@@ -87,11 +87,33 @@ def test_one_process_cannot_go_on_alone(tmp_path: Path) -> None:
     fill(tmp_path, [[10], [10]])
     with pytest.raises(ValueError, match=r"holds the checkpoints of a training on 2 processes: run .* mpiexec -n 2"):
         Trainer.resume(tmp_path)
-    with pytest.raises(ValueError, match=r"is the checkpoint of process 1 of 2: run .* and the folder above"):
+    with pytest.raises(ValueError, match=r"is a checkpoint of process 1 of 2: run .* the folder of all processes"):
         Trainer.resume(tmp_path / "rank-1")
     shutil.copy(tmp_path / "rank-0" / name_of(10), tmp_path / name_of(10))
-    with pytest.raises(ValueError, match="is the checkpoint of process 0 of 2"):
+    with pytest.raises(ValueError, match="is a checkpoint of process 0 of 2"):
         Trainer.resume(tmp_path)
+
+
+def test_a_state_in_memory_is_that_of_one_process() -> None:
+    """It goes on in this process only. Another one would train alone, or on another's optimiser state."""
+
+    def resume(communicator: ThreadCommunicator) -> list[str]:
+        words = []
+        together = Trainer(Network([2, 2], seed=0), communicator=communicator).state()
+        states = [(together, None), (Trainer(Network([2, 2])).state(), communicator)]
+        states += [(communicator.bcast(together), communicator)]
+        for state, given in states:
+            try:
+                Trainer.resume(state, communicator=given)
+                words.append("none")
+            except ValueError as error:
+                words.append(str(error))
+        return words
+
+    _, found = in_threads(resume, 2)
+    assert "the state is a checkpoint of process 1 of 2: run the program with mpiexec -n 2" in found[0]
+    assert "the state is a checkpoint of a training on one process, and this is process 1 of 2" in found[1]
+    assert "the state is a checkpoint of process 0 of 2, and this is process 1 of 2" in found[2]
 
 
 def test_processes_write_all_states_and_keep_two_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
