@@ -132,7 +132,7 @@ def train(problem: Problem, task: Task) -> Outcome:
             )
         value = _value(problem, trainer, fold.validation)
         if not math.isfinite(value):
-            message = f"the metric is {value} on the rows held out"
+            value, message = math.nan, f"the metric is {value} on the rows held out"  # the journal knows no infinity
     except DivergedError as error:
         value, message = math.nan, str(error)
     history = {name: trainer.history[name] for name in COLUMNS}  # type: ignore[call-overload]  # the names are those of Epoch
@@ -179,10 +179,9 @@ def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> f
         return float(getattr(found, metric))
     result: Any = metric(trainer.network, *validation[:2])
     try:
-        value = float("" if isinstance(result, (str, bytes)) else result)
+        return float("" if isinstance(result, (str, bytes)) else result)
     except (TypeError, ValueError):
         raise TypeError(f"metric must return a number, not {checks.given(result)}") from None
-    return value if math.isfinite(value) else math.nan  # the journal knows no infinity
 
 
 class Pause(Callback):
