@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -106,13 +107,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _cluster(args: argparse.Namespace) -> tuple[Cluster, str]:
     """Return the machines that the options describe, and where the figures come from."""
-    is_given = args.latency is not None or args.bandwidth is not None
-    if args.communicator is not None and not is_given:
+    given = {name: value for name in ("latency", "bandwidth") if (value := getattr(args, name)) is not None}
+    if args.communicator is not None and len(given) < 2:
         found = measured_cluster(args.communicator, args.straggler)
-        return found, f"measured between {args.communicator.size} processes of mpiexec"
-    latency = Cluster.latency if args.latency is None else args.latency
-    bandwidth = Cluster.bandwidth if args.bandwidth is None else args.bandwidth
-    return Cluster(latency, bandwidth, adding_speed(), args.straggler), "from the options" if is_given else ASSUMED
+        origin = f"measured between {args.communicator.size} processes of mpiexec"
+    else:
+        found, origin = Cluster(adding=adding_speed(), straggler=args.straggler), ASSUMED
+    if len(given) == 2:
+        origin = "from the options"
+    elif given:
+        one, other = ("latency", "bandwidth") if "latency" in given else ("bandwidth", "latency")
+        origin = f"{one} from the options, {other} {origin}"
+    return dataclasses.replace(found, **given), origin
 
 
 def _about(cluster: Cluster, origin: str) -> str:

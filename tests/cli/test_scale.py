@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 
 import pytest
 from cli_cases import error, record
+from mpi_cases import mpiexec, needs_mpi
 
 from fastnet import cli
 from fastnet.distributed import measuring
@@ -52,6 +50,7 @@ def test_the_text_names_what_was_measured_and_what_was_assumed(
 def test_a_link_in_bits_is_an_eighth_in_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     found = record(capsys, *SMALL, "--bandwidth", "100Gbit/s", "--processes", "2")
     assert found["machines"]["bandwidth"] == 12.5e9
+    assert found["machines"]["origin"] == "bandwidth from the options, latency assumed: a network of 10 Gbit/s"
 
 
 @pytest.mark.parametrize(
@@ -73,13 +72,9 @@ def test_bad_options_are_refused_before_the_measurement(
     assert words in error(capsys, *arguments)
 
 
+@needs_mpi
 def test_under_mpiexec_the_messages_are_measured() -> None:
-    pytest.importorskip("mpi4py", reason="needs the extra mpi")
-    mpiexec = shutil.which("mpiexec")
-    if mpiexec is None:
-        pytest.skip("mpiexec is not installed")
-    command = [mpiexec, "-n", "2", sys.executable, "-m", "fastnet", *SMALL[:-1], "--processes", "2,4"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("measured between 2 processes of mpiexec") == 1
-    assert done.stdout.count("\nnetwork") == 1  # process 0 alone prints
+    done = mpiexec(2, "-m", "fastnet", *SMALL[:-1], "--processes", "2,4")
+    assert done.status == 0, done.err
+    assert done.out.count("measured between 2 processes of mpiexec") == 1
+    assert done.out.count("\nnetwork") == 1  # process 0 alone prints
