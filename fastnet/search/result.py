@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.ensemble import Ensemble
+from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.notebook import card
 from fastnet.search.problem import described
@@ -158,10 +159,17 @@ class SearchResult:
     def best(self) -> Best:
         """The best setting: its `setting`, `mean`, `standard_error`, `score` and `network`.
 
-        Raises ValueError if all settings diverged.
+        Raises ValueError if all settings diverged, and DataError if the user removed its network from the folder of
+        the search.
         """
         found = self._best()
-        return Best(**vars(found), network=self.networks[found.number, self._ordered(found)[0]])
+        network = self.networks.get((found.number, self._ordered(found)[0]))
+        if network is None:
+            raise DataError(
+                f"the network of setting {found.number} is not in the folder of the search any more: use refit(), or "
+                "remove the lines of this setting from journal.jsonl and search again"
+            )
+        return Best(**vars(found), network=network)
 
     def refit(self, *, epochs: int | None = None, seed: int | None = None) -> Trainer:
         """Train a new network with the best setting on all rows, those that were held out included.

@@ -119,7 +119,8 @@ def search(
     MissingLibraryError
         Several trainings at a time need joblib.
     KeyboardInterrupt
-        Ctrl-C was pressed. The running trainings end at their next batch. The folder has the finished ones.
+        Ctrl-C was pressed. The running trainings end at their next batch; workers of Dask finish theirs. The folder has
+        the finished ones.
 
     Notes
     -----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,18 +120,19 @@ def train(problem: Problem, task: Task) -> Outcome:
         trainer, epochs = Trainer.resume(task.state, schedule=trial.setting.get("schedule")), None
     message = ""
     try:
-        trainer.fit(
-            fold.x,
-            fold.y,
-            epochs=epochs,
-            sample_weight=fold.weights,
-            validation_data=fold.validation,
-            callbacks=callbacks,
-            **problem.fit,
-        )
+        with _used_once(callbacks):
+            trainer.fit(
+                fold.x,
+                fold.y,
+                epochs=epochs,
+                sample_weight=fold.weights,
+                validation_data=fold.validation,
+                callbacks=callbacks,
+                **problem.fit,
+            )
         value = _value(problem, trainer, fold.validation)
         if not math.isfinite(value):
-            message = f"the metric is {value} on the rows held out"
+            value, message = math.nan, f"the metric is {value} on the rows held out"  # the journal knows no infinity
     except DivergedError as error:
         value, message = math.nan, str(error)
     history = {name: trainer.history[name] for name in COLUMNS}  # type: ignore[call-overload]  # the names are those of Epoch
@@ -145,6 +147,27 @@ def _callbacks(problem: Problem, trial: Trial) -> list[Any]:
     return list(made)
 
 
+@contextmanager
+def _used_once(callbacks: Sequence[Any]) -> Iterator[None]:
+    """Refuse callbacks that another training of this process uses: each would see the epochs of both."""
+    mine, owner = {id(one): one for one in callbacks if isinstance(one, Callback)}, object()
+    shared = [one for key, one in mine.items() if _owners.setdefault(key, owner) is not owner]
+    try:
+        if shared:
+            raise TypeError(
+                f"callbacks returned the same {type(shared[0]).__name__} for two trainings at the same time: make a "
+                "new one for each, such as lambda trial: [EarlyStopping()]"
+            )
+        yield
+    finally:
+        for key in mine:
+            if _owners.get(key) is owner:
+                del _owners[key]
+
+
+_owners: dict[int, object] = {}  # of the callbacks of the trainings that run, by id
+
+
 def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> float:
     """Return the metric of a trained network on the validation rows."""
     metric = problem.metric
@@ -156,10 +179,9 @@ def _value(problem: Problem, trainer: Trainer, validation: tuple[Any, ...]) -> f
         return float(getattr(found, metric))
     result: Any = metric(trainer.network, *validation[:2])
     try:
-        value = float("" if isinstance(result, (str, bytes)) else result)
+        return float("" if isinstance(result, (str, bytes)) else result)
     except (TypeError, ValueError):
         raise TypeError(f"metric must return a number, not {checks.given(result)}") from None
-    return value if math.isfinite(value) else math.nan  # the journal knows no infinity
 
 
 class Pause(Callback):

@@ -74,7 +74,8 @@ def run_in_pool(
 ) -> Generator[tuple[int, T]]:
     """Run ``function(data, task)`` for each task, and yield the results as they finish.
 
-    Close the iterator when you leave it early, with ``contextlib.closing``: then no training goes on.
+    Close the iterator when you leave it early, with ``contextlib.closing``: then no training goes on. Only workers of
+    Dask finish those that they have begun.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def run_in_pool(
         What differs from call to call.
     data : object
         What all calls share. Threads get the object itself. Processes of this machine get its large arrays as memory
-        maps. Each node of a cluster gets it once.
+        maps. Each node of Ray and each worker of Dask gets it once.
     n_jobs : int, optional
         The number of tasks that run at the same time. -1: one for each core. None: that of `joblib.parallel_config`,
         else 1. A Dask cluster uses all of its cores.
@@ -106,7 +107,7 @@ def run_in_pool(
     RuntimeError
         Workers were lost again and again.
     BaseException
-        A task raised an error. The running tasks end at their next batch, and no other task starts.
+        A task raised an error. The running tasks end as after `close`, and no other task starts.
     """
     if n_jobs is not None and whole_number("n_jobs", n_jobs, -sys.maxsize) == 0:
         raise ValueError(f"n_jobs must be a number of workers, or -1 for one worker a core, not {given(n_jobs)}")

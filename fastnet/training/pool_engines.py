@@ -1,4 +1,4 @@
-"""The engines of a cluster, for the pool: joblib's Dask and Ray, with the data on each node once.
+"""The engines of a cluster, for the pool: joblib's Dask and Ray, which get the data once.
 
 joblib's `parallel_config` gives an engine. This module returns one like it that does not lose a result or wait for a
 worker that is gone, and says which errors mean a lost worker.
@@ -54,7 +54,7 @@ class InDask:
 
 
 def prepared(engine: Any, data: Any) -> tuple[Any, Any]:
-    """Return an engine of joblib and what the tasks get for the data, so that each node gets the data once."""
+    """Return an engine of joblib and what the tasks get for the data, so that the data are sent once."""
     kind = type(engine).__name__
     if kind == "DaskDistributedBackend":
         named = InDask(data)

@@ -214,6 +214,16 @@ def test_a_folder_is_for_one_search_at_a_time(tmp_path: Path) -> None:
         run(folder=tmp_path)
 
 
+def test_a_network_that_the_user_removed_is_missed_in_words(tmp_path: Path) -> None:
+    run(folder=tmp_path)
+    for path in (tmp_path / "networks").iterdir():
+        path.unlink()
+    found = run(folder=tmp_path)
+    with pytest.raises(DataError, match=r"is not in the folder of the search any more: use refit\(\)"):
+        _ = found.best
+    assert table(found) == table(run())[:12]
+
+
 def test_a_relative_folder_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run(folder="search", on_finished=lambda record: os.chdir("/"))

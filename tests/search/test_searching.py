@@ -131,6 +131,17 @@ def test_each_training_has_callbacks_of_its_own() -> None:
     assert [record.epochs for record in found.records] == [min(40, (one.best_epoch or 0) + 2) for one in made]
 
 
+def test_a_callback_of_two_trainings_at_the_same_time_is_refused() -> None:
+    shared = EarlyStopping()
+
+    def callbacks(trial: Trial) -> list[Any]:
+        return [shared, lambda trainer, epoch: run(callbacks=callbacks)]  # a training within a training
+
+    with pytest.raises(TypeError, match="the same EarlyStopping for two trainings"):
+        run(callbacks=callbacks)
+    assert len(run(callbacks=lambda trial: [shared]).records) == 12  # one after the other, each begins anew
+
+
 @pytest.mark.parametrize("form", ["csr", "frame", "images", "float64", "two dtypes", "mapped"])
 def test_forms_of_x(form: str, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is an extra")
