@@ -58,7 +58,7 @@ def load(rows: int) -> tuple[Rows, str]:
     images = load_images()
     x, y = np.divide(images.x[:rows], 255, dtype=np.float32), images.y[:rows].astype(np.int64)
     n = len(x) * 4 // 5
-    return Rows(x[:n], y[:n], x[n:], y[n:]), f"the first {len(x):,} images of {images.about}"
+    return Rows(x[:n], y[:n], x[n:], y[n:]), f"the first {len(x):,} of {images.about}"
 
 
 def taking_turns(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -336,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warmup()
     data, about = load(options.rows)
     sections = {
-        "overhead": partial(overhead, data, about, options.trials, max(options.budget // 9, 1), options.rounds),
+        "overhead": partial(overhead, data, about, options.trials, options.budget, options.rounds),
         "halving": partial(halving, data, about, options.trials, options.budget, options.rounds),
         "together": partial(together, data, about, options.rounds),
     }

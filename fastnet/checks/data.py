@@ -27,6 +27,7 @@ Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
 BYTES = np.dtype(np.uint8)
+SUM_SIZE = 1 << 17  # a longer array is summed: one long call in place of many that make threads wait for the GIL
 DOT_SIZE = 10_000  # a BLAS may start threads for the dot product of longer vectors
 NO_WEIGHTS = np.empty(0)  # stands for weights of 1
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
@@ -299,6 +300,10 @@ def _array(values: object, name: str, advice: str = "") -> Array:
 def is_finite(array: Array) -> bool:
     """Whether all numbers of a C-contiguous array of float32 or float64 are finite."""
     flat = array.reshape(-1)
+    if flat.size > SUM_SIZE:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(np.add.reduce(flat)):
+                return True
     for start in range(0, flat.size, DOT_SIZE):
         part = flat[start : start + DOT_SIZE]
         # vdot gives no warnings. A square may overflow, so a sum that is not finite says nothing.
