@@ -6,7 +6,7 @@ Each test runs on threads that stand for processes, and on the processes of mpie
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -46,10 +46,13 @@ class Failing(fastnet.Callback):
 
 
 class TwoArguments(Exception):
-    """An error that pickle cannot read."""
+    """An error that cannot be pickled."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(f"{one} and {two}")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("no pickle")
 
 
 def fail(error: Callable[..., BaseException], *arguments: str) -> Callable[[fastnet.Trainer], object]:

@@ -69,7 +69,7 @@ def dask() -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": 0,  # Dask gives a task up with its worker: the pool runs it again
         "distributed.comm.timeouts.connect": "180s",  # after 30 s, Dask would give up a worker that starts slowly
     }
-    options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with (
         config.set(settings),
         distributed.LocalCluster(**options) as cluster,
