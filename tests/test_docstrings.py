@@ -32,6 +32,7 @@ EXTRAS = {
     "fastnet.insight.importance": "sklearn",
     "fastnet.insight.partial_dependence": "sklearn",
     "fastnet.plots.importance": "sklearn",
+    "fastnet.search.optuna_callback": "optuna",
     "fastnet.sklearn": "sklearn",
     "fastnet.training.loggers": "tensorboard",
 }
