@@ -1,4 +1,4 @@
-"""Pictures of the results of fastnet.insight. Each function draws one result and returns a Matplotlib figure.
+"""Pictures of networks, trainings, searches and the results of fastnet.insight. Each function returns a figure.
 
 The functions need the extra `plot` (Matplotlib). `save` writes a figure to a file.
 """
